@@ -1,0 +1,59 @@
+"""``python -m bench`` lists the benchmarks; ``python -m bench NAME [--json]`` runs one and keeps its rows.
+
+A benchmark is a module ``bench/NAME.py`` with a docstring and a function ``rows() -> list[Row]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import pkgutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.core import Skipped, keep
+
+_NOT_BENCHES = {"core", "__main__"}
+
+
+def _names() -> list[str]:
+    here = Path(__file__).parent
+    return sorted(info.name for info in pkgutil.iter_modules([str(here)]) if info.name not in _NOT_BENCHES)
+
+
+def _about(name: str) -> str:
+    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").splitlines()[0]
+
+
+def main() -> int:
+    """List or run."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=_names())
+    parser.add_argument("--json", action="store_true", help="print one JSON object with the rows")
+    flags = parser.parse_args()
+    if flags.name is None:
+        for name in _names():
+            print(f"{name:16} {_about(name)}")
+        return 0
+    try:
+        rows = importlib.import_module(f"bench.{flags.name}").rows()
+    except Skipped as reason:
+        print(f"{flags.name} skipped: {reason}", file=sys.stderr)
+        return 2
+    keep(flags.name, rows)
+    if flags.json:
+        print(json.dumps({"rows": [asdict(row) for row in rows]}))
+        return 0
+    for row in rows:
+        beside = "" if row.baseline_figure is None else f"   {row.baseline}: {row.baseline_figure:.4g} {row.unit}"
+        times = "" if row.ratio is None else f"   {row.ratio:.2f} times"
+        print(f"{row.what}: {row.figure:.4g} {row.unit}{beside}{times}   {row.notes}".rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,156 @@
+"""Map a function over jobs in spawned processes of this machine, in order, with bounded memory.
+
+The processes are loky's: they do not import the caller's script again, so a plain script or a notebook needs no main guard.
+A worker that dies (a decoder that crashes on a broken file) costs one job, not the run: the jobs in flight are tried
+again one by one, and the one that kills its worker comes back as `Died`.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import TypeVar
+
+import cv2
+import threadpoolctl
+from joblib.externals.loky import ProcessPoolExecutor
+
+from medloop.progress import QUIET, Progress
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The answer of a job whose worker process died."""
+
+    reason: str = "the process that read it died"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Compute:
+    """A set of worker processes, started when first needed and kept until closed. Use it as a context manager."""
+
+    def __init__(self, workers: int | None = None, few: int = 3) -> None:
+        """``workers`` 0 means: do everything in this process. Up to ``few`` jobs are also done in this process."""
+        self.workers = cores() if workers is None else workers
+        self.few = few
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Compute:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(cancel=kind is not None)
+
+    def close(self, *, cancel: bool = False) -> None:
+        """End the workers; with ``cancel`` at once, whatever they are doing."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=cancel)
+            self._pool = None
+
+    def map(
+        self,
+        function: Callable[[J], R],
+        jobs: Iterable[J],
+        *,
+        label: str = "",
+        total: int | None = None,
+        tell: Progress = QUIET,
+        chunk: int = 1,
+    ) -> Iterator[R | Died]:
+        """Yield ``function(job)`` for each job in order. ``function`` must be importable (top level of a module).
+
+        ``chunk`` jobs travel together. At most three chunks a worker are in flight, so jobs may be an endless iterator.
+        Exceptions of ``function`` are raised here.
+        """
+        stream = iter(jobs)
+        head = list(islice(stream, self.few + 1))
+        with tell.task(label, total) as tick:
+            if self.workers == 0 or len(head) <= self.few:
+                for job in _joined(head, stream):
+                    yield function(job)
+                    tick(1)
+                return
+            for answers in self._chunks(function, _cut(_joined(head, stream), chunk)):
+                yield from answers
+                tick(len(answers))
+
+    def _chunks(self, function: Callable[[J], R], chunks: Iterator[list[J]]) -> Iterator[list[R | Died]]:
+        flying: collections.deque[tuple[list[J], Future[list[R]]]] = collections.deque()
+        try:
+            while True:
+                while len(flying) < 3 * self.workers and (jobs := next(chunks, None)) is not None:
+                    flying.append((jobs, self._submit(function, jobs)))
+                if not flying:
+                    return
+                jobs, future = flying.popleft()
+                try:
+                    yield list(future.result())
+                except BrokenProcessPool:
+                    yield from self._after_death(function, jobs, flying)
+        finally:
+            for _, future in flying:
+                future.cancel()
+
+    def _after_death(
+        self, function: Callable[[J], R], jobs: list[J], flying: collections.deque[tuple[list[J], Future[list[R]]]]
+    ) -> Iterator[list[R | Died]]:
+        waiting = [jobs, *(queued for queued, _ in flying)]
+        flying.clear()
+        for group in waiting:
+            answers: list[R | Died] = []
+            for job in group:
+                try:
+                    answers.extend(self._submit(function, [job]).result())
+                except BrokenProcessPool:
+                    answers.append(Died())
+            yield answers
+
+    def _submit(self, function: Callable[[J], R], jobs: list[J]) -> Future[list[R]]:
+        try:
+            future: Future[list[R]] = self._started().submit(_each, function, jobs)
+        except BrokenProcessPool:
+            self.close(cancel=True)
+            future = self._started().submit(_each, function, jobs)
+        return future
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, initializer=_begin)
+        return self._pool
+
+
+def _begin() -> None:
+    """A worker leaves Ctrl-C to its parent and uses one thread: the processes already fill the cores."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.filterwarnings("ignore")
+    cv2.setNumThreads(1)
+    threadpoolctl.threadpool_limits(1)
+
+
+def _each(function: Callable[[J], R], jobs: Sequence[J]) -> list[R]:
+    return [function(job) for job in jobs]
+
+
+def _joined(head: list[J], rest: Iterator[J]) -> Iterator[J]:
+    yield from head
+    yield from rest
+
+
+def _cut(jobs: Iterator[J], size: int) -> Iterator[list[J]]:
+    while chunk := list(islice(jobs, size)):
+        yield chunk

@@ -1,0 +1,53 @@
+"""Plugins by file name: a module in a room is listed without being imported, and imported when it is used.
+
+Rooms are packages of medloop (``readers``, ``labels``, ``prep``, ``features``, ``families``, ``samples``). Other packages join
+by an entry point in the group ``medloop.<room>``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from medloop.errors import unknown_name
+
+_HERE = Path(__file__).parent
+_ROOMS = {
+    "readers": "reader",
+    "labels": "label format",
+    "features": "feature",
+    "families": "family",
+    "samples": "sample collection",
+    "targets": "target",
+}
+
+
+@cache
+def names(room: str) -> tuple[str, ...]:
+    """The plugins of a room, sorted. Modules whose name starts with an underscore are not plugins."""
+    return tuple(sorted(_where(room)))
+
+
+@cache
+def load(room: str, name: str) -> ModuleType:
+    """Import one plugin. Raises `InputError` with the nearest names for a name that is not there."""
+    where = _where(room)
+    key = name.replace("-", "_")
+    if key not in where:
+        raise unknown_name(_ROOMS.get(room, room), name, (each.replace("_", "-") for each in where))
+    return importlib.import_module(where[key])
+
+
+@cache
+def _where(room: str) -> dict[str, str]:
+    own = {
+        info.name: f"medloop.{room}.{info.name}"
+        for info in pkgutil.iter_modules([str(_HERE / room)])
+        if not info.name.startswith("_")
+    }
+    joined = {point.name: point.value for point in importlib.metadata.entry_points(group=f"medloop.{room}")}
+    return joined | own

@@ -1,0 +1,347 @@
+"""Every request and result class, in one light module that imports nothing heavy.
+
+A verb is ``verb(workspace, request, tell=QUIET) -> result``. The same request class is read from command-line flags and from JSON
+(`medloop.wire`), and the result is what ``--json`` prints.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from medloop.errors import InputError
+from medloop.types import Json, Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRequest:
+    """What images and labels to read, and how."""
+
+    src: str
+    """A folder, a file, or an .npz in MedMNIST layout."""
+    labels: str | None = None
+    """A CSV, TSV or XLSX table of labels. Leave it out where folders or the file itself carry them."""
+    images: str | None = None
+    """Which files are images, as a glob such as '*.bmp', where others lie beside them."""
+    id_column: str | None = None
+    """The table's column that names the image (recognised if left out)."""
+    label_columns: str | None = None
+    """The table's label columns, separated by commas (recognised if left out)."""
+    group: str | None = None
+    """The table's column of what must stay together: patient, lesion or study (recognised if left out)."""
+    split_lists: str | None = None
+    """Text files that list the cases of each split, separated by commas; their names say which (train.txt,val.txt,test.txt)."""
+    seed: int = 0
+    """Seed of everything random."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectRequest(SourceRequest):
+    """What is in this data, and what is wrong with it."""
+
+    out: str | None = None
+    """Where to write the report (default: in the workspace)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectResult:
+    """The intake report as data."""
+
+    source: str
+    files: int
+    used: int
+    rejected: list[dict[str, str]]
+    """``path`` and ``reason`` of every file that is not used."""
+    cases: int
+    patients: int | None
+    classes: dict[str, int]
+    target: str
+    layout: str
+    """How the labels were read, in a sentence."""
+    columns: list[dict[str, str]]
+    """``column``, ``read_as`` and ``because`` of every column of the table."""
+    label_problems: list[dict[str, Json]]
+    """Rows without image, images without row, ambiguous names: ``row``, ``name``, ``problem``."""
+    series: list[dict[str, Json]]
+    duplicates: list[list[str]]
+    """Groups of cases with the same picture (exact or near)."""
+    leaks: list[dict[str, Json]]
+    """``a``, ``b``, ``kind`` (patient, exact, near), ``splits``."""
+    conflicts: list[dict[str, Json]]
+    """The same picture under different labels."""
+    shortcuts: list[dict[str, Json]]
+    """Labels that follow from something other than the picture: ``from``, ``auc`` or ``accuracy``, ``says``."""
+    burnt_in_text: list[str]
+    sizes: dict[str, int]
+    spacings: dict[str, int]
+    modalities: dict[str, int]
+    split: dict[str, int]
+    warnings: list[str]
+    seconds: float
+    report: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnRequest(SourceRequest):
+    """Learn a model from labelled images and judge it honestly."""
+
+    targets: str = "classes"
+    """What to learn, separated by commas."""
+    recipe: str | None = None
+    """A recipe's name (classical, ...) or a TOML file."""
+    budget: str = "10m"
+    """Wall time for the whole command: 90, 90s, 10m, 1h30m."""
+    folds: int | None = None
+    """Judge by cross-validation with this many folds instead of a held-out test split."""
+    label_fraction: float = 1.0
+    """Learn from this part of the training cases only (patients drawn by the seed)."""
+    accept_leak: str = ""
+    """Kinds of leak into the test split to go on with (patient, exact, near), separated by commas. The report will say so."""
+    dry_run: bool = False
+    """Say what would be done and how long it would take, and do nothing."""
+    out: str | None = None
+    """Folder of the run (default: in the workspace)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSummary:
+    """The dataset as results state it."""
+
+    fingerprint: str
+    cases: int
+    patients: int | None
+    split: dict[str, int]
+    classes: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Classes left out, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnResult:
+    """What was learnt, on whom, and how well."""
+
+    run: str
+    model: str
+    family: str
+    recipe: str
+    dataset: DatasetSummary
+    protocol: str
+    """``held-out`` or ``out-of-fold``."""
+    test: dict[str, Metric]
+    ladder: list[dict[str, Json]]
+    looks: int | None
+    seconds: float
+    peak_private_mb: float
+    report: str
+    warnings: list[str] = field(default_factory=list)
+    accepted_leaks: list[str] = field(default_factory=list)
+    subgroups: list[dict[str, Json]] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage: scan, survey (read and prepare), features, search, fit, evaluate, report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRunResult:
+    """What `learn` would do."""
+
+    dataset: DatasetSummary
+    family: str
+    recipe: str
+    preparation: list[dict[str, Json]]
+    steps: list[dict[str, Json]]
+    """``step`` and ``seconds`` expected."""
+    seconds: float
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest(SourceRequest):
+    """Judge a saved model on other labelled data."""
+
+    model: str
+    """A model's folder, a run's folder, or a run's name in the workspace."""
+    out: str | None = None
+    """Folder of the evaluation (default: in the workspace)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult:
+    """The figures of a saved model on other data."""
+
+    model: str
+    dataset: DatasetSummary
+    test: dict[str, Metric]
+    looks: int
+    seconds: float
+    report: str
+    warnings: list[str] = field(default_factory=list)
+    subgroups: list[dict[str, Json]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictRequest:
+    """Calibrated answers of a saved model for new images."""
+
+    model: str
+    """A model's folder, a run's folder, or a run's name in the workspace."""
+    src: str
+    """A folder, a file, or an .npz."""
+    images: str | None = None
+    """Which files are images, as a glob."""
+    out: str | None = None
+    """CSV to write (default: predictions.csv in the current folder)."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictResult:
+    """Where the predictions are, and what they say in sum."""
+
+    out: str
+    cases: int
+    abstained: int
+    labels: dict[str, int]
+    rejected: list[dict[str, str]]
+    warnings: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """Two runs side by side, paired by case."""
+
+    a: str
+    """A run's folder or name."""
+    b: str
+    """Another run's folder or name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult:
+    """``rows``: ``metric``, ``a``, ``b``, ``difference`` with ``low`` and ``high``, ``p`` where a test fits, ``says`` in words."""
+
+    a: str
+    b: str
+    cases: int
+    rows: list[dict[str, Json]]
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """Write what a run knows as files others can read."""
+
+    run: str
+    """A run's folder or name."""
+    as_: str = "csv"
+    """The format: csv (split.csv and predictions.csv with out-of-fold and test predictions)."""
+    out: str = "."
+    """Folder to write into."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """The files written."""
+
+    files: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest:
+    """Write a sample collection."""
+
+    name: str
+    """Which one: phantom-ct."""
+    out: str
+    """Folder to write into; it must be new or empty."""
+    seed: int = 0
+    """Seed of everything random."""
+    patients: int | None = None
+    """How many patients (default: the collection's own)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleResult:
+    """What was written."""
+
+    folder: str
+    files: int
+    patients: int
+    studies: int
+    labels: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoRequest:
+    """Write a sample collection, inspect it, learn from it, evaluate, predict, and say where the report is."""
+
+    quick: bool = False
+    """A smaller collection and a shorter search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """The results of each step of the demo."""
+
+    sample: SampleResult
+    inspect: InspectResult
+    learn: LearnResult
+    evaluate: EvaluateResult
+    predict: PredictResult
+    seconds: float
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorRequest:
+    """What is installed, what works, what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorResult:
+    """``checks``: ``what``, ``state`` (ok, warning, wrong, missing), ``says``, ``fix``."""
+
+    healthy: bool
+    checks: list[dict[str, str]]
+    versions: dict[str, str]
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def seconds_of(budget: str) -> float:
+    """Seconds of a wall time such as ``90``, ``90s``, ``10m``, ``1h30m``. Raises `InputError` for anything else."""
+    text = budget.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0:
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != text or total <= 0:
+        raise InputError(
+            "bad-budget", got=f"'{budget}' is not a length of time.", allowed="90, 90s, 10m, 1h30m.", fix="Write --budget 10m."
+        )
+    return total
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """The parts of a comma-separated flag, without blanks."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+VERBS: dict[str, tuple[str, type[Any]]] = {
+    "demo": ("Show the whole path on a sample collection", DemoRequest),
+    "sample": ("Write a sample collection", SampleRequest),
+    "inspect": ("Say what is in this data, and what is wrong with it", InspectRequest),
+    "learn": ("Learn a model and judge it honestly", LearnRequest),
+    "evaluate": ("Judge a saved model on other data", EvaluateRequest),
+    "compare": ("Compare two runs, case by case", CompareRequest),
+    "predict": ("Propose labels for new images", PredictRequest),
+    "export": ("Write a run's split and predictions as CSV", ExportRequest),
+    "doctor": ("Say what is installed, what works, what is wrong", DoctorRequest),
+}
+"""Every verb with its one line of help and its request. The module ``medloop.loop.<verb>`` holds the function of that name."""

@@ -1,0 +1,82 @@
+"""Write beside, then rename: a reader sees the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medloop.errors import InputError
+from medloop.types import Json
+
+_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _SPACE:
+            raise InputError(
+                "disk-full",
+                got=f"No space is left to write {path}.",
+                allowed="A disk with room for the workspace.",
+                fix="Free some space, or name another place with --workspace DIR. What was finished is kept.",
+            ) from error
+        if error.errno in _CLOSED:
+            raise InputError(
+                "not-writable",
+                got=f"{path} cannot be written.",
+                allowed="A folder you may write to.",
+                fix="Name another place with --workspace DIR (or --out).",
+            ) from error
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Json) -> None:
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def write_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to fill; it appears at ``path`` when the block ends well, and not at all otherwise. ``path`` must not exist."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            beside.chmod(0o755)
+            yield beside
+            os.replace(beside, path)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
