@@ -12,6 +12,7 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from medloop.errors import unknown_name
 
@@ -51,3 +52,8 @@ def _where(room: str) -> dict[str, str]:
     }
     joined = {point.name: point.value for point in importlib.metadata.entry_points(group=f"medloop.{room}")}
     return joined | own
+
+
+def verb(name: str) -> Any:
+    """The function of a verb: ``medloop.loop.<verb>.<verb>(workspace, request, tell)``. Its module is imported now."""
+    return getattr(importlib.import_module(f"medloop.loop.{name}"), name)

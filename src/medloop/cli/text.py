@@ -1,0 +1,177 @@
+"""Results as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import singledispatch
+from typing import Any
+
+from medloop import requests as r
+from medloop.types import Metric
+
+_FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece", "mae", "rmse", "r2")
+
+
+@singledispatch
+def as_text(result: Any) -> str:
+    """What a person reads after a verb is done."""
+    raise TypeError(f"no text for {type(result).__name__}")
+
+
+@as_text.register
+def _(result: r.InspectResult) -> str:
+    patients = "unknown patients" if result.patients is None else f"{result.patients} patients"
+    lines = [
+        f"{result.files} files: {result.used} used, {len(result.rejected)} rejected. {result.cases} cases of {patients}.",
+        f"Labels: {result.layout}" if result.layout else "Labels: none read.",
+        *(f"  {name}: {count}" for name, count in result.classes.items()),
+    ]
+    lines += _reasons(result.rejected)
+    lines += _some("rows and images that did not match", [_problem(each) for each in result.label_problems])
+    lines += _some("groups of the same picture", [" = ".join(group) for group in result.duplicates])
+    lines += _some("leaks between splits", [f"{each['a']} / {each['b']} ({each['kind']})" for each in result.leaks])
+    lines += _some("pictures under two labels", [str(each.get("says") or each) for each in result.conflicts])
+    lines += _some("shortcuts", [str(each["says"]) for each in result.shortcuts])
+    lines += _some("pictures that may show burnt-in text", result.burnt_in_text)
+    lines += [f"Beware: {each}" for each in result.warnings]
+    return "\n".join([*lines, f"Report: {result.report}"])
+
+
+@as_text.register
+def _(result: r.LearnResult) -> str:
+    data = result.dataset
+    patients = "unknown patients" if data.patients is None else f"{data.patients} patients"
+    parts = ", ".join(f"{count} {name}" for name, count in data.split.items())
+    judged = "judged on the held-out test split" if result.protocol == "held-out" else "judged out of fold, by patient"
+    lines = [f"Learnt from {data.cases} cases of {patients} ({parts}); {judged}."]
+    lines += _figures(result.test)
+    if result.looks:
+        lines.append(f"This test set has now been scored {_times(result.looks)}.")
+    lines += [f"Left out: class {name}: {why}" for name, why in data.left_out.items()]
+    lines += [f"Beware: {each}" for each in [*result.accepted_leaks, *result.warnings]]
+    lines += [
+        f"Took {result.seconds:.0f} s, at most {result.peak_private_mb:.0f} MB.",
+        f"Model:  {result.model}",
+        f"Report: {result.report}",
+    ]
+    return "\n".join(lines)
+
+
+@as_text.register
+def _(result: r.DryRunResult) -> str:
+    parts = ", ".join(f"{count} {name}" for name, count in result.dataset.split.items())
+    what = f"{result.dataset.cases} cases ({parts})"
+    lines = [f"Would learn from {what} with the recipe {result.recipe} ({result.family}). Nothing was written."]
+    lines += [f"  prepare: {step['name']} {step.get('params') or ''}".rstrip() for step in result.preparation]
+    lines += [f"  {step['step']}: about {step['seconds']:.0f} s" for step in result.steps]
+    lines += [f"Beware: {each}" for each in result.warnings]
+    return "\n".join([*lines, f"About {result.seconds:.0f} s in all."])
+
+
+@as_text.register
+def _(result: r.EvaluateResult) -> str:
+    lines = [f"Judged on {result.dataset.cases} cases.", *_figures(result.test)]
+    lines.append(f"This test set has now been scored {_times(result.looks)}.")
+    lines += [f"Beware: {each}" for each in result.warnings]
+    return "\n".join([*lines, f"Report: {result.report}"])
+
+
+@as_text.register
+def _(result: r.PredictResult) -> str:
+    lines = [f"{result.cases} cases, {result.abstained} of them left to a person."]
+    lines += [f"  {label}: {count}" for label, count in result.labels.items()]
+    lines += _reasons(result.rejected)
+    lines += [f"Beware: {each}" for each in result.warnings]
+    return "\n".join([*lines, f"Predictions: {result.out}"])
+
+
+@as_text.register
+def _(result: r.CompareResult) -> str:
+    lines = [f"{result.cases} cases that both runs judged.", f"  {'':20} {'a':>8} {'b':>8} {'b - a':>8}   95 % interval"]
+    for row in result.rows:
+        low, high = row.get("low"), row.get("high")
+        between = "" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
+        lines.append(f"  {row['metric']:20} {_number(row['a'])} {_number(row['b'])} {_number(row['difference'])}   {between}")
+    return "\n".join([*lines, result.says])
+
+
+@as_text.register
+def _(result: r.ExportResult) -> str:
+    return "\n".join(result.files)
+
+
+@as_text.register
+def _(result: r.SampleResult) -> str:
+    return (
+        f"Wrote {result.files} files of {result.patients} patients ({result.studies} studies) in {result.seconds:.0f} s.\n"
+        f"Images: {result.folder}\nLabels: {result.labels}"
+    )
+
+
+@as_text.register
+def _(result: r.DemoResult) -> str:
+    return "\n".join(
+        [
+            "1. Sample: " + as_text(result.sample).replace("\n", "\n   "),
+            "2. Inspect: " + as_text(result.inspect).replace("\n", "\n   "),
+            "3. Learn: " + as_text(result.learn).replace("\n", "\n   "),
+            "4. Evaluate: " + as_text(result.evaluate).replace("\n", "\n   "),
+            "5. Predict: " + as_text(result.predict).replace("\n", "\n   "),
+            f"\nAll in {result.seconds:.0f} s. Open the report in a browser:\n  {result.report}",
+        ]
+    )
+
+
+@as_text.register
+def _(result: r.DoctorResult) -> str:
+    lines = [f"{check['state']:8} {check['what']}: {check['says']}{_mend(check)}" for check in result.checks]
+    return "\n".join([*lines, "All is well." if result.healthy else "Something is wrong; see above."])
+
+
+def _mend(check: dict[str, str]) -> str:
+    return f" To mend: {check['fix']}" if check.get("fix") else ""
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _figures(test: dict[str, Metric]) -> list[str]:
+    names = [name for name in _FIRST if name in test]
+    return [f"  {name.replace('_', ' '):18} {_metric(test[name])}" for name in names]
+
+
+def _metric(metric: Metric) -> str:
+    if metric.value is None:
+        return f"not known: {metric.reason}"
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.3f} (no interval: {metric.reason})"
+    return f"{metric.value:.3f}  (95 %: {metric.low:.3f} to {metric.high:.3f})"
+
+
+def _number(value: Any) -> str:
+    return f"{value:8.3f}" if isinstance(value, (int, float)) else f"{'-':>8}"
+
+
+def _reasons(rejected: list[dict[str, str]]) -> list[str]:
+    grouped: dict[str, list[str]] = {}
+    for each in rejected:
+        grouped.setdefault(each["reason"], []).append(each["path"])
+    return [f"  not used, {reason}: {_few(paths)}" for reason, paths in sorted(grouped.items(), key=lambda item: -len(item[1]))[:8]]
+
+
+def _problem(each: dict[str, Any]) -> str:
+    row = f"row {each['row']}: " if each.get("row") else ""
+    return f"{row}{each.get('name') or ''} {each['problem']}".strip()
+
+
+def _some(what: str, lines: Iterable[str]) -> list[str]:
+    shown = list(lines)
+    if not shown:
+        return []
+    more = [f"  … and {len(shown) - 5} more, all in the report"] if len(shown) > 5 else []
+    return [f"{len(shown)} {what}:", *(f"  {line}" for line in shown[:5]), *more]
+
+
+def _few(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")

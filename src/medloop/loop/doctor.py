@@ -1,0 +1,134 @@
+"""What is installed, what works, what is wrong."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from pydicom.pixels import get_decoder
+from pydicom.uid import JPEG2000, HTJ2KLossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+
+from medloop import registry
+from medloop.compute.local import Compute, cores
+from medloop.progress import QUIET, Progress
+from medloop.requests import DoctorRequest, DoctorResult
+from medloop.store.looks import looks_file
+from medloop.version import VERSION
+from medloop.workspace import Workspace
+
+_LIBRARIES = (
+    "numpy", "scipy", "scikit-learn", "optuna", "opencv-python-headless", "scikit-image", "SimpleITK", "pandas", "pydicom",
+    "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm", "nibabel", "Pillow", "tifffile", "onnx", "onnxruntime",
+    "skl2onnx", "safetensors", "tyro", "pydantic", "Jinja2", "matplotlib",
+)  # fmt: skip
+_SYNTAXES = (JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000, HTJ2KLossless, RLELossless)
+_DISK_MB = 2000
+
+
+def doctor(workspace: Workspace, request: DoctorRequest, tell: Progress = QUIET) -> DoctorResult:
+    """Check this installation and this machine."""
+    del request, tell
+    versions = {"medloop": VERSION, "python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
+    checks = [
+        _libraries(versions),
+        _decoders(),
+        _plugins(),
+        _workers(),
+        _writable(workspace),
+        _disk(workspace.root),
+        _looks(),
+    ]
+    return DoctorResult(healthy=all(each["state"] in ("ok", "warning") for each in checks), checks=checks, versions=versions)
+
+
+def _check(what: str, state: str, says: str, fix: str = "") -> dict[str, str]:
+    return {"what": what, "state": state, "says": says, "fix": fix}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _libraries(versions: dict[str, str]) -> dict[str, str]:
+    missing = [name for name, version in versions.items() if version == "missing"]
+    if missing:
+        return _check(
+            "libraries", "missing", f"not installed: {', '.join(missing)}.", f"{sys.executable} -m pip install {' '.join(missing)}"
+        )
+    return _check("libraries", "ok", f"all {len(_LIBRARIES)} are installed, on Python {versions['python']}.")
+
+
+def _decoders() -> dict[str, str]:
+    missing = [uid.name for uid in _SYNTAXES if not get_decoder(uid).is_available]
+    if missing:
+        return _check(
+            "DICOM decoders",
+            "warning",
+            f"these cannot be read: {'; '.join(missing)}.",
+            "Install python-gdcm and pylibjpeg-openjpeg.",
+        )
+    return _check("DICOM decoders", "ok", "JPEG, JPEG-LS, JPEG 2000, HTJ2K and RLE can be read.")
+
+
+def _plugins() -> dict[str, str]:
+    counts, broken = [], []
+    for room in ("readers", "labels", "features", "families", "samples"):
+        for name in registry.names(room):
+            try:
+                registry.load(room, name)
+            except ImportError as error:
+                broken.append(f"{room}/{name} ({error})")
+        counts.append(f"{len(registry.names(room))} {room}")
+    if broken:
+        return _check("plugins", "wrong", f"cannot be imported: {'; '.join(broken)}.", "Install what each names.")
+    return _check("plugins", "ok", ", ".join(counts) + ".")
+
+
+def _workers() -> dict[str, str]:
+    with Compute(few=0) as compute:
+        answers = list(compute.map(abs, [-1, -2, -3, -4]))
+    if answers != [1, 2, 3, 4]:
+        return _check("worker processes", "wrong", "they do not answer.", "Use --workers 0.")
+    return _check("worker processes", "ok", f"{cores()} cores, one process each.")
+
+
+def _writable(workspace: Workspace) -> dict[str, str]:
+    nearest = workspace.root
+    while not nearest.exists():
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return _check("workspace", "ok", f"{workspace.root} can be written.")
+    except OSError as error:
+        return _check(
+            "workspace", "wrong", f"{workspace.root} cannot be written ({error.strerror}).", "Name another with --workspace DIR."
+        )
+
+
+def _disk(root: Path) -> dict[str, str]:
+    while not root.exists():
+        root = root.parent
+    free = shutil.disk_usage(root).free / 1e6
+    if free < _DISK_MB:
+        return _check(
+            "disk", "warning", f"only {free:.0f} MB are free.", "Free some space, or name another place with --workspace DIR."
+        )
+    return _check("disk", "ok", f"{free / 1000:.0f} GB are free.")
+
+
+def _looks() -> dict[str, str]:
+    path = looks_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return _check("count of looks", "ok", f"kept in {path}.")
+    except OSError:
+        says = f"{path.parent} cannot be written, so looks at test sets cannot be counted."
+        return _check("count of looks", "warning", says, "Set XDG_DATA_HOME to a folder you may write to.")
