@@ -1,0 +1,1 @@
+"""The snapshot a model learns from: cases, groups, copies, splits, fingerprint."""

@@ -1,0 +1,1 @@
+"""Decoded once: facts of every picture and arrays mapped from disk."""
