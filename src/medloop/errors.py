@@ -52,4 +52,5 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(names)}."
-    return InputError(f"unknown-{what}", got=f"There is no {what} named '{name}'.", allowed=", ".join(names) + ".", fix=hint)
+    code = f"unknown-{what.replace(' ', '-')}"
+    return InputError(code, got=f"There is no {what} named '{name}'.", allowed=", ".join(names) + ".", fix=hint)

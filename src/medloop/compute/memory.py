@@ -10,12 +10,12 @@ import psutil
 
 
 def private_bytes(process: psutil.Process) -> int:
-    """Private pages of one process that no file backs; 0 for a process that has ended."""
+    """Pages of one process that no file backs; 0 for a process that has ended."""
     try:
         rollup = Path(f"/proc/{process.pid}/smaps_rollup")
         if rollup.exists():
             lines = rollup.read_text().splitlines()
-            return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Dirty:", "Swap:")))
+            return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Anonymous:", "Swap:")))
         return int(process.memory_full_info().uss)
     except (psutil.Error, OSError):
         return 0

@@ -1,0 +1,96 @@
+"""medloop from Python: each verb as a function with the flags of the command line as keywords.
+
+>>> import medloop
+>>> result = medloop.learn("scans/", labels="labels.csv", budget="5m")  # doctest: +SKIP
+>>> result.test["auc"].value, result.report  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from medloop import registry
+from medloop import requests as r
+from medloop.errors import InputError
+from medloop.progress import QUIET, Progress
+from medloop.workspace import Workspace
+
+StrPath = str | os.PathLike[str]
+WORKSPACE = "medloop-workspace"
+
+
+def _do(name: str, request: Any, workspace: StrPath, tell: Progress) -> Any:
+    return registry.verb(name)(Workspace(Path(workspace).absolute()), request, tell)
+
+
+def _request(kind: type[Any], options: dict[str, Any]) -> Any:
+    paths = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
+    try:
+        return kind(**paths)
+    except TypeError as error:
+        allowed = ", ".join(sorted(kind.__dataclass_fields__))
+        raise InputError(
+            "bad-request", got=f"{error}.".replace("__init__() ", ""), allowed=allowed + ".", fix="Mend the keyword named."
+        ) from error
+
+
+def inspect(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.InspectResult:
+    """What is in this data, and what is wrong with it. Options: the fields of `InspectRequest`."""
+    result: r.InspectResult = _do("inspect", _request(r.InspectRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def learn(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.LearnResult:
+    """Learn a model and judge it honestly. Options: the fields of `LearnRequest` (a dry run answers with a `DryRunResult`)."""
+    result: r.LearnResult = _do("learn", _request(r.LearnRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def evaluate(
+    model: StrPath, src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any
+) -> r.EvaluateResult:
+    """Judge a saved model on other labelled data. Options: the fields of `EvaluateRequest`."""
+    request = _request(r.EvaluateRequest, {"model": model, "src": src, **options})
+    result: r.EvaluateResult = _do("evaluate", request, workspace, tell)
+    return result
+
+
+def predict(
+    model: StrPath, src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any
+) -> r.PredictResult:
+    """Calibrated answers for new images. Options: the fields of `PredictRequest`."""
+    request = _request(r.PredictRequest, {"model": model, "src": src, **options})
+    result: r.PredictResult = _do("predict", request, workspace, tell)
+    return result
+
+
+def compare(a: StrPath, b: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET) -> r.CompareResult:
+    """Two runs side by side, paired by case."""
+    result: r.CompareResult = _do("compare", _request(r.CompareRequest, {"a": a, "b": b}), workspace, tell)
+    return result
+
+
+def export(run: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ExportResult:
+    """A run's split and predictions as CSV. Options: the fields of `ExportRequest`."""
+    result: r.ExportResult = _do("export", _request(r.ExportRequest, {"run": run, **options}), workspace, tell)
+    return result
+
+
+def sample(name: str, out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.SampleResult:
+    """Write a sample collection. Options: the fields of `SampleRequest`."""
+    result: r.SampleResult = _do("sample", _request(r.SampleRequest, {"name": name, "out": out, **options}), workspace, tell)
+    return result
+
+
+def demo(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.DemoResult:
+    """The whole path on a sample collection. Options: the fields of `DemoRequest`."""
+    result: r.DemoResult = _do("demo", _request(r.DemoRequest, options), workspace, tell)
+    return result
+
+
+def doctor(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET) -> r.DoctorResult:
+    """What is installed, what works, what is wrong."""
+    result: r.DoctorResult = _do("doctor", r.DoctorRequest(), workspace, tell)
+    return result
