@@ -40,12 +40,6 @@ def _row_length(grey: NDArray[np.uint8], *, inverse: bool) -> int:
     tall, wide, area = boxes[:, cv2.CC_STAT_HEIGHT], boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_AREA]
     fill = area / (tall * wide)
     letter = (tall >= 5) & (tall <= grey.shape[0] // 4) & (wide <= 1.5 * tall) & (fill > 0.15) & (fill < 0.85)
-        (tall >= 5)
-        & (tall <= grey.shape[0] // 4)
-        & (wide <= 1.5 * tall)
-        & (area > 0.15 * tall * wide)
-        & (area < 0.85 * tall * wide)
-    )
     return _longest_row(boxes[letter])
 
 
