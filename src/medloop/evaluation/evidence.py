@@ -1,0 +1,70 @@
+"""What a report shows beyond the figures: the answers case by case, and how the model came about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from medloop.evaluation.calibration import Calibrator
+from medloop.evaluation.decisions import Decided, Decision
+from medloop.types import Array, Floats, Integers, Json, Metric, Target
+
+PictureGetter = Callable[[int], "Array | None"]
+"""Position of a case to its picture as it is shown: ``(Y, X, 3)`` uint8 (a volume as a montage of slices), or None."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """A model's answers for N labelled cases, in one order.
+
+    ``values``: truth as in `Dataset.values`. ``probabilities``: ``(N, K)`` calibrated; numbers ``(N, 1)``. ``attributes``:
+    subgroup facts of each case by name (``sex``, ``site``). ``patients``: ``(N,)`` numbers, not names.
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    probabilities: Floats
+    decided: Decided
+    patients: Integers
+    attributes: tuple[Mapping[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One point of a learning curve: trained on ``cases`` of ``patients``, judged by cross-validation (never on the test split)."""
+
+    cases: int
+    patients: int
+    metric: str
+    value: Metric
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """Everything behind a report that its result does not already hold.
+
+    ``protocol``: ``held-out``, ``out-of-fold`` or ``external`` (a saved model on other data). ``answers``: the cases judged.
+    ``validation``: out-of-fold answers on training data. ``split_classes``: cases by split and class; ``split_patients``: patients
+    by split. ``search``: one row a trial, in order. ``source``: what data, in words. ``signed``: who signs which intended
+    use, None for nobody.
+    """
+
+    target: Target
+    protocol: str
+    answers: Answers
+    decision: Decision
+    calibrator: Calibrator | None = None
+    validation: Answers | None = None
+    split_classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    split_patients: Mapping[str, int] = field(default_factory=dict)
+    learning_curve: tuple[CurvePoint, ...] = ()
+    search: tuple[Mapping[str, Json], ...] = ()
+    recipe_toml: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    picture: PictureGetter | None = None
+    source: str = ""
+    shortcuts: tuple[Mapping[str, Json], ...] = ()
+    signed: str | None = None
