@@ -155,7 +155,8 @@ def wrong(values: Array, decided: Decided) -> Array:
     if decided.choices is None:
         raise ValueError("numbers are not decided")
     if decided.choices.ndim == 2:
-        return (np.isfinite(values) & ((values == 1) != decided.choices)).any(axis=1).astype(bool)
+        differs: Array = np.isfinite(values) & ((values == 1) != decided.choices)
+        return np.asarray(differs.any(axis=1))
     return np.not_equal(values, decided.choices).astype(bool)
 
 
