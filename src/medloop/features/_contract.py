@@ -1,0 +1,43 @@
+"""What a feature module promises, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medloop.compute import Compute
+from medloop.prepared.arrays import PreparedArrays, open_shard
+from medloop.types import Array
+
+Rows: TypeAlias = NDArray[np.float32]
+"""``(N, D)`` float32, finite."""
+State: TypeAlias = Mapping[str, Array]
+"""What a feature has learnt from training images (a vocabulary): arrays by name, ``{}`` for a feature that learns nothing."""
+Part: TypeAlias = tuple[Path, Array]
+"""A shard of prepared arrays and the rows wanted of it."""
+
+
+def read(parts: Iterable[Part]) -> Array:
+    """The images ``(N, C, Z, Y, X)`` that the parts name, in their order; shards are mapped by the process that asks."""
+    return np.concatenate([open_shard(path)[rows] for path, rows in parts])
+
+
+class FeatureModule(Protocol):
+    """A module of this room. ``Params`` is a frozen dataclass of JSON values; ``CHOICES`` are alternatives for a search."""
+
+    VERSION: int
+    Params: type[Any]
+    CHOICES: tuple[Any, ...]
+
+    def suits(self, arrays: PreparedArrays) -> bool:
+        """Whether the feature can say anything about such images."""
+
+    def fit(self, arrays: PreparedArrays, indices: Array, params: Any, seed: int, compute: Compute) -> dict[str, Array]:
+        """Learn from the training images named by ``indices`` and from nothing else."""
+
+    def extract(self, batch: Array, params: Any, state: State) -> Rows:
+        """``(N, C, Z, Y, X)`` to ``(N, D)``; each row depends on its own image and ``state`` only."""

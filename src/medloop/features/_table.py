@@ -1,0 +1,178 @@
+"""Feature tables of many images: chunks in worker processes, cached by content, memory bounded.
+
+Each chunk of rows is kept as soon as it is done, so a run that was stopped goes on where it was; the finished table is one
+array mapped from disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+from numpy.lib.format import open_memmap
+from safetensors.numpy import load_file, save
+
+from medloop.compute import Compute, Died
+from medloop.errors import InputError
+from medloop.features._contract import Part, Rows, State, read
+from medloop.features._feature import Feature
+from medloop.prepared.arrays import PreparedArrays
+from medloop.progress import QUIET, Progress
+from medloop.types import Array
+from medloop.workspace import write_bytes
+from medloop.workspace.atomic import explained
+
+_CHUNK_BYTES = 16 * 2**20
+_CHUNK_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    parts: tuple[Part, ...]
+    feature: Feature
+    state: State
+    out: Path | None
+
+
+def fit(
+    arrays: PreparedArrays,
+    indices: Array,
+    feature: Feature,
+    *,
+    seed: int,
+    compute: Compute,
+    cache: Path | None = None,
+    tell: Progress = QUIET,
+) -> dict[str, Array]:
+    """The state of a feature, learnt from the images named by ``indices`` only; cached by their content, parameters and seed."""
+    indices = np.asarray(indices, np.int64)
+    kept = None
+    if cache is not None:
+        name = _hash(_identity(feature), {}, arrays.select(indices), seed)
+        kept = cache / "features" / f"{feature.name}-{name}.safetensors"
+        if kept.exists():
+            return dict(load_file(kept))
+    tell.say(f"Learning the feature '{feature.name}' from {len(indices)} images.")
+    with threadpoolctl.threadpool_limits(1):
+        state = feature.module.fit(arrays, indices, feature.params, seed, compute)
+    if kept is not None:
+        write_bytes(kept, save({key: np.ascontiguousarray(value) for key, value in state.items()}))
+    return state
+
+
+def extract(batch: Array, feature: Feature, state: State) -> Rows:
+    """Features of images in memory, ``(N, C, Z, Y, X)`` to ``(N, D)``."""
+    with threadpoolctl.threadpool_limits(1):
+        return feature.module.extract(batch, feature.params, state)
+
+
+def table(
+    arrays: PreparedArrays,
+    indices: Array,
+    feature: Feature,
+    *,
+    state: State,
+    compute: Compute,
+    cache: Path | None = None,
+    tell: Progress = QUIET,
+) -> Rows:
+    """Features ``(N, D)`` float32 of the images named by ``indices``, in their order; finite.
+
+    With a ``cache`` folder the result is mapped from disk, and asked a second time nothing is computed.
+    """
+    indices = np.asarray(indices, np.int64)
+    if len(indices) == 0:
+        raise InputError("no-images", got="No images to compute features of.", allowed="At least one.", fix="Add images.")
+    chunks = _chunks(arrays, len(indices))
+    label = f"feature {feature.name}"
+    if cache is None:
+        jobs = (_Job(tuple(arrays.locate(indices[cut])), feature, state, None) for cut in chunks)
+        answers = [_alive(rows, feature) for rows in compute.map(_rows, jobs, label=label, total=len(chunks), tell=tell)]
+        return np.concatenate(answers, dtype=np.float32)
+    folder = cache / "features"
+    identity = _identity(feature)
+    whole = folder / f"{feature.name}-{_hash(identity, state, arrays.select(indices))}.npy"
+    if not whole.exists():
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        pieces = [folder / f"{feature.name}-part-{_hash(identity, state, arrays.select(indices[cut]))}.npy" for cut in chunks]
+        missing = [(cut, piece) for cut, piece in zip(chunks, pieces, strict=True) if not piece.exists()]
+        work = (_Job(tuple(arrays.locate(indices[cut])), feature, state, piece) for cut, piece in missing)
+        for answer in compute.map(_rows, work, label=label, total=len(missing), tell=tell):
+            _alive(answer, feature)
+        _join(pieces, whole, len(indices))
+    mapped: Rows = np.load(whole, mmap_mode="r")
+    return mapped
+
+
+def _chunks(arrays: PreparedArrays, count: int) -> Sequence[slice]:
+    """Slices of at most so many rows that a chunk's pixels stay small."""
+    row = int(np.prod(arrays.shape)) * np.dtype(arrays.dtype).itemsize
+    size = int(np.clip(_CHUNK_BYTES // max(row, 1), 1, _CHUNK_ROWS))
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _rows(job: _Job) -> Rows | Path:
+    """In a worker: map the shards, compute, and write the rows or send them back."""
+    batch = read(job.parts)
+    found = extract(batch, job.feature, job.state)
+    if job.out is None:
+        return found
+    write_bytes(job.out, _npy(found))
+    return job.out
+
+
+def _npy(rows: Rows) -> bytes:
+    file = io.BytesIO()
+    np.save(file, rows, allow_pickle=False)
+    return file.getvalue()
+
+
+def _alive(answer: Rows | Path | Died, feature: Feature) -> Rows:
+    """The rows of a chunk. A process that dies on images which were read before is a defect or a lack of memory."""
+    if isinstance(answer, Died):
+        raise InputError(
+            "feature-died",
+            got=f"The process that computed the feature '{feature.name}' ended without a word, most often for lack of memory.",
+            allowed="Room for one chunk of images in each process.",
+            fix="Use fewer processes with --workers 1, or close other programs.",
+        )
+    return answer if isinstance(answer, np.ndarray) else np.empty((0, 0), np.float32)
+
+
+def _join(pieces: Sequence[Path], whole: Path, count: int) -> None:
+    """One file from the pieces, piece by piece, whole or not at all; then the pieces go."""
+    columns = np.load(pieces[0], mmap_mode="r").shape[1]
+    beside = whole.with_name(f".{whole.name}.{os.getpid()}")
+    with explained(whole):
+        joined = open_memmap(beside, mode="w+", dtype=np.float32, shape=(count, columns))
+        start = 0
+        for piece in pieces:
+            rows = np.load(piece)
+            joined[start : start + len(rows)] = rows
+            start += len(rows)
+        joined.flush()
+        del joined
+        os.replace(beside, whole)
+    for piece in pieces:
+        piece.unlink(missing_ok=True)
+
+
+def _identity(feature: Feature) -> str:
+    return json.dumps([feature.to_json(), feature.module.VERSION], sort_keys=True)
+
+
+def _hash(identity: str, state: State, arrays: PreparedArrays, seed: int | None = None) -> str:
+    digest = hashlib.blake2b(f"{identity}|{arrays.key}|{arrays.colour}|{arrays.spacing_mm}|{seed}".encode(), digest_size=16)
+    for key in sorted(state):
+        value = np.ascontiguousarray(state[key])
+        digest.update(f"{key}{value.dtype.str}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
