@@ -22,8 +22,7 @@ def warp(body: Body, rigid: Floats) -> Floats:
         for _ in range(3):
             wave = 2 * np.pi / rng.uniform(90, 260) * _direction(rng)
             amount, phase = rng.normal(0, 2.6), rng.uniform(0, 2 * np.pi)
-            turned = np.tensordot(wave.astype(np.float32), rigid, axes=1) + np.float32(phase)
-            moved[axis] += np.float32(amount) * np.sin(turned)
+            moved[axis] += np.float32(amount) * waves(rigid, wave, phase)
     return moved
 
 
@@ -45,6 +44,16 @@ def paint_body(canvas: Canvas, body: Body, gas: int) -> None:
         canvas.paint(shell(sac, -1.8), 4.0 + body.shape % 12, ORGANS["gallbladder"])
 
 
+def waves(points: Floats, wave: Floats, phase: float) -> Floats:
+    """A sine over coordinates ``(3, ...)`` in mm. ``wave`` ``(3,)``: radians a millimetre along x, y, z."""
+    a, b, c = wave.astype(np.float32)
+    turned = a * points[0]
+    turned += b * points[1]
+    turned += c * points[2]
+    turned += np.float32(phase)
+    return np.asarray(np.sin(turned, out=turned))
+
+
 def _direction(rng: np.random.Generator) -> Floats:
     arrow = rng.normal(size=3)
     return np.asarray(arrow / np.linalg.norm(arrow))
@@ -52,14 +61,14 @@ def _direction(rng: np.random.Generator) -> Floats:
 
 def grain(rng: np.random.Generator, hu: float, spread_hu: float, size_mm: float) -> Texture:
     """A tissue of ``hu`` that varies smoothly by ``spread_hu`` (standard deviation): waves of about ``size_mm``."""
-    waves = np.stack([2 * np.pi / (size_mm * rng.uniform(0.7, 1.6)) * _direction(rng) for _ in range(5)]).astype(np.float32)
-    phases = rng.uniform(0, 2 * np.pi, 5).astype(np.float32)
+    arrows = [2 * np.pi / (size_mm * rng.uniform(0.7, 1.6)) * _direction(rng) for _ in range(5)]
+    phases = rng.uniform(0, 2 * np.pi, 5)
     each = np.float32(spread_hu * np.sqrt(2 / 5))
 
     def texture(points: Floats) -> Floats:
         total = np.full(points.shape[1:], hu, np.float32)
-        for wave, phase in zip(waves, phases, strict=True):
-            total += each * np.sin(np.tensordot(wave, points, axes=1) + phase)
+        for wave, phase in zip(arrows, phases, strict=True):
+            total += each * waves(points, wave, phase)
         return total
 
     return texture
@@ -76,8 +85,10 @@ def _walls(canvas: Canvas, body: Body) -> None:
     canvas.paint(_everywhere(wall(body, "muscle")), _MUSCLE)
     canvas.paint(_everywhere(wall(body, "cavity")), _FAT)
     s = body.scale
+    under = wall(body, "muscle")
     for side in (-1, 1):
-        canvas.paint(ellipsoid((side * 36 * s, 84 * s, 0), (33 * s, 21 * s, 600)), _MUSCLE)
+        back = ellipsoid((side * 35 * s, 84 * s, 0), (32 * s, 22 * s, 600))
+        canvas.paint(within(back, lambda points: under(points) - np.float32(0.4 * body.fat_mm)), _MUSCLE)
         canvas.paint(ellipsoid((side * 34 * s, 52 * s, -110 * s), (17 * s, 18 * s, 90 * s)), _MUSCLE)
 
 
@@ -126,8 +137,8 @@ def _bones(canvas: Canvas, body: Body) -> None:
     canvas.paint(_everywhere(_column(0, 82 * s, 5 * s, 14 * s)), bone + 120, label)
     canvas.paint(_everywhere(_column(0, 70 * s, 9.5 * s, 8 * s)), 28.0)
     outer = wall(body, "cavity")
-    canvas.paint(_everywhere(lambda points: _ribs(points, outer, s) - np.float32(4.6)), bone + 230)
-    canvas.paint(_everywhere(lambda points: _ribs(points, outer, s) - np.float32(2.2)), bone + 20)
+    canvas.paint(_everywhere(lambda points: _ribs(points, outer, body) - np.float32(4.4)), bone + 230)
+    canvas.paint(_everywhere(lambda points: _ribs(points, outer, body) - np.float32(2.0)), bone + 20)
 
 
 def _column(x: float, y: float, half_width: float, half_depth: float) -> Distance:
@@ -140,17 +151,17 @@ def _column(x: float, y: float, half_width: float, half_depth: float) -> Distanc
     return distance
 
 
-def _ribs(points: Floats, inside: Distance, s: float) -> Floats:
+def _ribs(points: Floats, inside: Distance, body: Body) -> Floats:
     """The distance to the middle lines of all ribs: rings round the cavity, falling towards the front; none before the belly."""
     x, y, z = points
-    height = z + np.float32(0.42) * -y + np.float32(0.08) * np.abs(x)
-    pitch = np.float32(27 * s)
+    s = np.float32(body.scale)
+    pitch = 29 * s
+    height = z - np.float32(0.72) * y + np.float32(0.45) * np.abs(x) + np.float32(body.shape % 29)
     along = (height % pitch) - pitch / 2
-    across = inside(points) - np.float32(5)
-    far = np.sqrt(across**2 + (along * np.float32(0.62)) ** 2)
-    open_front = np.float32(0.9) * (-y - np.float32(44 * s) - np.float32(0.25) * np.maximum(z, -60))
-    low = np.float32(-78 * s) - z
-    return np.asarray(np.maximum(far, np.maximum(open_front, low) + 4), np.float32)
+    far = np.sqrt((inside(points) - np.float32(5)) ** 2 + (along * np.float32(0.8)) ** 2)
+    front = np.float32(0.9) * (-y - 40 * s - np.float32(0.3) * np.maximum(z, -60 * s))
+    low = np.float32(0.7) * (-z - 74 * s - np.float32(0.5) * np.minimum(y, 0))
+    return np.asarray(np.maximum(far, np.maximum(front, low) + 4), np.float32)
 
 
 def _stomach_and_bowel(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:

@@ -72,8 +72,8 @@ def oval(width_mm: float, depth_mm: float) -> Distance:
     """The distance to an upright cylinder of oval, slightly squared section with these half-axes."""
 
     def distance(points: Floats) -> Floats:
-        x, y = points[0] / width_mm, points[1] / depth_mm
-        radius = (x * x * np.abs(x) ** 0.4 + y * y * np.abs(y) ** 0.4) ** np.float32(1 / 2.4)
+        x2, y2 = (points[0] / np.float32(width_mm)) ** 2, (points[1] / np.float32(depth_mm)) ** 2
+        radius = (x2 * np.sqrt(np.sqrt(x2)) + y2 * np.sqrt(np.sqrt(y2))) ** np.float32(1 / 2.5)
         reach = np.sqrt(points[0] ** 2 + points[1] ** 2) / np.maximum(radius, 1e-3)
         return np.asarray((radius - 1) * reach, np.float32)
 

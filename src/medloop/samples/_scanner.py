@@ -32,6 +32,8 @@ class Scanner:
     from_head: bool
 
 
+_OUTSIDE = -1024.0
+"""What scanners write outside the circle that they reconstruct."""
 SCANNERS = (
     Scanner("A", "Lakeside Hospital", "Northlight Imaging", "Meridian 64", "B30", 128, (5.0, 4.0), 120, 0.55, 0.75, False, True),
     Scanner("B", "Hillcrest Clinic", "Halden Medical", "Corvus 16", "STD", 112, (5.0, 3.5), 110, 0.45, 0.55, True, False),
@@ -147,4 +149,5 @@ def _noisy(hu: Floats, take: Acquisition, scanner: Scanner, body: Body) -> Float
     middle = np.exp(-1.1 * (steps[:, None] ** 2 + steps[None, :] ** 2))
     cupping = -4.0 * middle * rng.uniform(0, 1)
     strength = take.noise_hu * girth**1.5 * (0.45 + 0.6 * middle)
-    return np.asarray(hu + strength * noise + np.where(hu > -700, cupping, 0), np.float32)
+    seen = steps[:, None] ** 2 + steps[None, :] ** 2 <= 1.01
+    return np.where(seen, hu + strength * noise + np.where(hu > -700, cupping, 0), np.float32(_OUTSIDE))
