@@ -163,8 +163,8 @@ def wrong(values: Array, decided: Decided) -> Array:
 def best_threshold(truth: Array, positive: Floats, patients: Integers, seed: int = 0, rounds: int = _ROUNDS) -> float:
     """The threshold of best balanced accuracy, steadied as the median over ``rounds`` resamples of the patients.
 
-    Thresholds lie half-way between neighbouring probabilities; of several equally good ones the middle of the span is
-    taken. 0.5 where only one class has cases. ``rounds`` 0: the best on the cases themselves.
+    Thresholds lie half-way between neighbouring probabilities; of several equally good ones the nearest to 0.5 is taken.
+    0.5 where only one class has cases. ``rounds`` 0: the best on the cases themselves.
     """
     if truth.all() or not truth.any():
         return 0.5
@@ -183,9 +183,8 @@ def best_threshold(truth: Array, positive: Floats, patients: Integers, seed: int
         yes, no = yes[:, usable], no[:, usable]
         missed, spared = np.cumsum(yes, axis=0) - yes, np.cumsum(no, axis=0) - no
         gain = spared / no.sum(axis=0) - missed / yes.sum(axis=0)
-        top = gain >= gain.max(axis=0) - 1e-12
-        first, last = top.argmax(axis=0), len(top) - 1 - top[::-1].argmax(axis=0)
-        found.append((cuts[first] + cuts[last]) / 2)
+        best = gain >= gain.max(axis=0) - 1e-12
+        found.append(cuts[np.where(best, np.abs(cuts - 0.5)[:, None], np.inf).argmin(axis=0)])
     return float(np.median(np.concatenate(found)))
 
 
