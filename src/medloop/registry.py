@@ -21,6 +21,7 @@ _ROOMS = {
     "readers": "reader",
     "labels": "label format",
     "features": "feature",
+    "prep": "preparation step",
     "families": "family",
     "samples": "sample collection",
     "targets": "target",
