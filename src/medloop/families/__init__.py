@@ -1,0 +1,10 @@
+"""Generations of learners behind one contract: fit, predict, save, load.
+
+A family is a module of this folder with ``fit(job) -> Fitted``, ``to_parts(model) -> Parts`` and ``from_parts(parts) -> model``;
+its file name is its name.
+"""
+
+from medloop.families._job import FitJob, Fitted, Model, OutOfFold, Parts
+from medloop.families._saving import FORMAT, load, save
+
+__all__ = ["FORMAT", "FitJob", "Fitted", "Model", "OutOfFold", "Parts", "load", "save"]

@@ -1,0 +1,182 @@
+"""A head: some features, put on one scale, then an estimator. As data (`Spec`) and as learnt (`Head`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from medloop.families import _estimators
+from medloop.families._estimators import Task
+from medloop.families._scorers import Growing, Kernel, Linear, Scorer, Trees
+from medloop.types import Array, Floats, Json, Target, TargetKind
+
+LIMIT = 8.0
+"""Standard deviations at which a feature is cut off: one strange picture must not decide."""
+_PCA_ROWS = 10_000
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A head as data. ``features``: positions in the recipe's list. ``even``: each feature counts the same, however many numbers it
+    has. ``components``: principal components kept (0: no such step). ``params``: the estimator's."""
+
+    features: tuple[int, ...]
+    estimator: str
+    params: Mapping[str, Json] = field(default_factory=dict)
+    even: bool = False
+    components: int = 0
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain JSON."""
+        return asdict(self) | {"features": list(self.features), "params": dict(self.params)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Json]) -> Spec:
+        """The spec that `to_json` wrote."""
+        given = dict(content)
+        return Spec(
+            tuple(int(each) for each in given["features"]),
+            str(given["estimator"]),
+            dict(given.get("params", {})),
+            bool(given.get("even", False)),
+            int(given.get("components", 0)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """``clip((x - mean) * inverse, -8, 8) * weight``, then ``(z - centre) @ basis`` where there is a basis, all float32.
+
+    Over the training cases the rows have a mean squared length of 1, so that an estimator's parameters mean the same for few and
+    many features.
+    """
+
+    mean: Floats
+    inverse: Floats
+    weight: Floats
+    centre: Floats | None = None
+    basis: Floats | None = None
+
+    def __call__(self, rows: Floats) -> Floats:
+        """``(n, D)`` to ``(n, D)`` or ``(n, components)`` float32."""
+        parts = [self._block(rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK)]
+        return np.concatenate(parts) if parts else np.empty((0, self.width), np.float32)
+
+    @property
+    def width(self) -> int:
+        """Columns that come out."""
+        return len(self.mean) if self.basis is None else self.basis.shape[1]
+
+    def _block(self, rows: Floats) -> Floats:
+        z = rows.astype(np.float32) - self.mean
+        z *= self.inverse
+        np.clip(z, -LIMIT, LIMIT, out=z)
+        z *= self.weight
+        return z if self.basis is None or self.centre is None else np.asarray((z - self.centre) @ self.basis, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A head learnt. ``unit``: its raw scores are divided by this before heads are averaged."""
+
+    spec: Spec
+    scale: Scale
+    scorer: Scorer
+    unit: float = 1.0
+
+    def raw(self, tables: Mapping[int, Floats]) -> Floats:
+        """``(n, K)`` raw scores from the tables of features."""
+        return self.scorer.raw(self.scale(joined(self.spec, tables)))
+
+    def finished(self, tables: Mapping[int, Floats], unit: float) -> Head:
+        """As it can be saved: trees become ONNX, checked against scikit-learn on these rows."""
+        scorer = self.scorer
+        if isinstance(scorer, Growing):
+            scorer = scorer.finished(self.scale(joined(self.spec, tables)))
+        return replace(self, scorer=scorer, unit=unit)
+
+
+def learn(spec: Spec, tables: Mapping[int, Floats], values: Array, target: Target, seed: int, threads: int = 1) -> Head:
+    """Learn a head from tables of features ``(n, D)`` and values as in `types.Dataset` (numbers: standardised)."""
+    sizes = [tables[each].shape[1] for each in spec.features]
+    rows = joined(spec, tables)
+    scale = _scale(rows, sizes, spec, seed)
+    classes = max(1, len(target.classes))
+    scorer = _estimators.fit(spec.estimator, Task(spec.params, target.kind, scale(rows), values, classes, seed, threads))
+    return Head(spec, scale, scorer)
+
+
+def joined(spec: Spec, tables: Mapping[int, Floats]) -> Floats:
+    """The features of a head side by side."""
+    parts = [tables[each] for each in spec.features]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _scale(rows: Floats, sizes: Sequence[int], spec: Spec, seed: int) -> Scale:
+    mean = rows.mean(axis=0, dtype=np.float64)
+    deviation = rows.std(axis=0, dtype=np.float64)
+    live = deviation > 1e-6 * np.maximum(1e-6, np.abs(mean))
+    inverse = np.where(live, 1 / np.where(live, deviation, 1.0), 0.0)
+    weight = np.concatenate([np.full(size, 1 / math.sqrt(size) if spec.even else 1.0) for size in sizes])
+    bare = Scale(*(each.astype(np.float32) for each in (mean, inverse, weight)))
+    sample = rows if len(rows) <= _PCA_ROWS else rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:_PCA_ROWS])]
+    z = bare(sample)
+    if 0 < spec.components < min(z.shape):
+        pca = PCA(spec.components, svd_solver="covariance_eigh" if z.shape[1] <= len(z) else "full", random_state=seed).fit(z)
+        bare = replace(bare, centre=pca.mean_.astype(np.float32), basis=np.ascontiguousarray(pca.components_.T, np.float32))
+        z = bare(sample)
+    length = math.sqrt(float(np.mean(np.sum(z.astype(np.float64) ** 2, axis=1)))) or 1.0
+    if bare.basis is None:
+        return replace(bare, weight=bare.weight / np.float32(length))
+    return replace(bare, basis=bare.basis / np.float32(length))
+
+
+def head_parts(head: Head, name: str) -> tuple[dict[str, Json], dict[str, Array], dict[str, bytes]]:
+    """A finished head as JSON, arrays and files, their names beginning with ``name``."""
+    scale, scorer = head.scale, head.scorer
+    about: dict[str, Json] = {"spec": head.spec.to_json(), "unit": head.unit}
+    arrays: dict[str, Array] = {"mean": scale.mean, "inverse": scale.inverse, "weight": scale.weight}
+    files: dict[str, bytes] = {}
+    if scale.basis is not None and scale.centre is not None:
+        arrays |= {"centre": scale.centre, "basis": scale.basis}
+    if isinstance(scorer, Linear):
+        about["scorer"] = {"kind": "linear"}
+        arrays |= {"weights": scorer.weights, "bias": scorer.bias}
+    elif isinstance(scorer, Kernel):
+        about["scorer"] = {"kind": "kernel", "gamma": scorer.gamma}
+        arrays |= {"vectors": scorer.vectors, "dual": scorer.dual, "bias": scorer.bias}
+    elif isinstance(scorer, Trees):
+        files = {f"{name}-{number}.onnx": content for number, content in enumerate(scorer.files)}
+        about["scorer"] = {"kind": "trees", "files": list(files), "shares": scorer.shares, "floor": scorer.floor}
+    else:
+        raise TypeError(f"a head with {type(scorer).__name__} is not finished")
+    return about, {f"{name}.{key}": array for key, array in arrays.items()}, files
+
+
+def head_from(about: Mapping[str, Any], name: str, arrays: Mapping[str, Array], files: Mapping[str, bytes]) -> Head:
+    """The head that `head_parts` took apart."""
+    own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+    said = about["scorer"]
+    scorer: Scorer
+    if said["kind"] == "linear":
+        scorer = Linear(own["weights"], own["bias"])
+    elif said["kind"] == "kernel":
+        scorer = Kernel(own["vectors"], own["dual"], own["bias"], float(said["gamma"]))
+    else:
+        scorer = Trees(tuple(files[each] for each in said["files"]), bool(said["shares"]), float(said["floor"]))
+    scale = Scale(own["mean"], own["inverse"], own["weight"], own.get("centre"), own.get("basis"))
+    return Head(Spec.from_json(about["spec"]), scale, scorer, float(about["unit"]))
+
+
+def standardised(target: Target, values: Array) -> tuple[Array, float, float]:
+    """Values as estimators learn them, with the mean and deviation taken out of numbers (0 and 1 for classes)."""
+    if target.kind is not TargetKind.NUMBER:
+        return values, 0.0, 1.0
+    mean, deviation = float(np.mean(values)), float(np.std(values)) or 1.0
+    return (np.asarray(values, np.float64) - mean) / deviation, mean, deviation

@@ -1,0 +1,129 @@
+"""What a family is asked for, and what it gives back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medloop.compute import Compute
+from medloop.evaluation.calibration import Calibrator
+from medloop.evaluation.decisions import Decision
+from medloop.prepared.arrays import PreparedArrays
+from medloop.progress import QUIET, Progress
+from medloop.types import Array, Dataset, Floats, Integers, Json, Prediction, Recipe, Step, Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FitJob:
+    """Learn from the cases ``train`` of a dataset and look at no others.
+
+    ``arrays``: row ``i`` is the prepared image of case ``i`` of ``dataset``. ``train``: positions; tuning, calibration, thresholds
+    and fitting see only these. ``deadline``: on ``clock`` (seconds), when the fitted model should be there. ``cache``: folder
+    for what can be computed again (None: nothing is kept).
+    """
+
+    dataset: Dataset
+    arrays: PreparedArrays
+    train: Integers
+    recipe: Recipe
+    deadline: float
+    cache: Path | None = None
+    compute: Compute = field(default_factory=lambda: Compute(0))
+    tell: Progress = QUIET
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def values(self) -> Array:
+        """The truth of the training cases."""
+        return np.asarray(self.dataset.values[self.train])
+
+    @property
+    def groups(self) -> Integers:
+        """Which training cases must stay together."""
+        return np.asarray(self.dataset.groups[self.train])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutOfFold:
+    """Answers for the n training cases, each by models that saw neither it nor its group.
+
+    ``indices``: ``(n,)`` positions in the dataset. ``fold``: ``(n,)``. ``raw``: ``(n, K)`` scores before calibration (one column
+    for binary). ``probabilities``: ``(n, K)`` after calibration, which was fitted on these very scores (numbers: ``(n, 1)``).
+    """
+
+    indices: Integers
+    fold: Integers
+    raw: Floats
+    probabilities: Floats
+
+
+class Model(Protocol):
+    """What every family's model can do. All of it is data: no pickled objects."""
+
+    @property
+    def family(self) -> str:
+        """The name of the module that made it."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What it answers."""
+        ...
+
+    @property
+    def preparation(self) -> tuple[Step, ...]:
+        """The steps that images must go through before."""
+        ...
+
+    @property
+    def calibrator(self) -> Calibrator:
+        """How scores become probabilities."""
+        ...
+
+    @property
+    def decision(self) -> Decision:
+        """How probabilities become answers."""
+        ...
+
+    def predict(
+        self,
+        arrays: PreparedArrays,
+        indices: Array | None = None,
+        *,
+        cases: Sequence[str] = (),
+        compute: Compute | None = None,
+        cache: Path | None = None,
+        tell: Progress = QUIET,
+    ) -> Prediction:
+        """Calibrated answers for prepared images (all of them, or the rows ``indices``), named ``cases``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A model and how it came about. ``recipe`` is what was done: learning from it again gives the same model, without search.
+
+    ``trials``: one row each, in order: ``trial``, ``state``, ``score``, ``fold_scores``, ``seconds`` and the configuration.
+    ``timings``: seconds by stage (``features``, ``search``, ``fit``).
+    """
+
+    model: Model
+    out_of_fold: OutOfFold
+    trials: Sequence[Mapping[str, Json]]
+    recipe: Recipe
+    timings: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """A model as it lies on disk: plain JSON, arrays for safetensors, and named files (ONNX)."""
+
+    json: Mapping[str, Json]
+    arrays: Mapping[str, NDArray[np.generic]]
+    files: Mapping[str, bytes]
