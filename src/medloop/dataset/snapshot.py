@@ -1,0 +1,330 @@
+"""From labelled images to the immutable snapshot a model learns from.
+
+Copies of one picture under different labels (conflicts) are reported and stay in, together on one side of every split. Nobody but a
+person knows which label is right; dropping them from a test would flatter the figures, and the report names them for mending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medloop.dataset import leaks as leaking
+from medloop.dataset._classes import encode, rare, without
+from medloop.dataset._given import Division, divide
+from medloop.dataset.fingerprint import fingerprint
+from medloop.dataset.groups import Copy, Groups, Link, group, joined
+from medloop.dataset.splits import part_of, strata
+from medloop.errors import InputError, MedloopError, Refused
+from medloop.labels import Labelled
+from medloop.requests import DatasetSummary, LearnRequest
+from medloop.types import Array, Case, Dataset, ImageRef, Json, LabelValue, Provenance, Split, Target, TargetKind
+
+
+class Surveyed(Protocol):
+    """What is needed of a survey: the readable images with their digests, in the order to which the positions of copies refer."""
+
+    @property
+    def refs(self) -> Sequence[ImageRef]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to build. ``accept_leak``: kinds of leak into test to go on with. ``folds``: judged out of fold, so no test split is
+    taken.
+    """
+
+    seed: int = 0
+    accept_leak: tuple[str, ...] = ()
+    label_fraction: float = 1.0
+    folds: int | None = None
+
+    @classmethod
+    def of(cls, request: LearnRequest) -> Options:
+        """The options of a request. Raises `InputError` for a value that makes no sense."""
+        if not 0 < request.label_fraction <= 1:
+            raise InputError(
+                "bad-fraction",
+                got=f"--label-fraction {request.label_fraction:g}.",
+                allowed="More than 0, at most 1.",
+                fix="Write --label-fraction 0.2.",
+            )
+        if request.folds is not None and request.folds < 2:
+            raise InputError("bad-folds", got=f"--folds {request.folds}.", allowed="2 or more.", fix="Write --folds 5.")
+        return cls(
+            seed=request.seed,
+            accept_leak=leaking.accepted(request.accept_leak),
+            label_fraction=request.label_fraction,
+            folds=request.folds,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """What was found on the way to a dataset.
+
+    ``duplicates``: groups of image names that are the same picture. ``leaks``: ``a``, ``b``, ``kind``, ``splits``. ``conflicts``:
+    ``a``, ``b``, ``kind``, ``labels`` (the same picture under different labels). ``moved``: cases moved from validation to
+    training. ``left_out``: classes with the reason. ``dropped``: cases with the reason. ``refusals``: why learning must not go on;
+    `build` raises the first.
+    """
+
+    duplicates: list[list[str]] = field(default_factory=list)
+    leaks: list[dict[str, Json]] = field(default_factory=list)
+    conflicts: list[dict[str, Json]] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    dropped: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    refusals: list[MedloopError] = field(default_factory=list)
+
+
+def build(
+    labelled: Labelled, survey: Surveyed, duplicates: Sequence[Copy], options: Options | None = None
+) -> tuple[Dataset, Findings]:
+    """The dataset, checked. ``duplicates`` hold positions in ``survey.refs``.
+
+    Raises `Refused` for a leak into the test split that is not accepted, fewer than two classes with two patients each, one patient
+    only.
+    """
+    dataset, findings = examine(labelled, survey, duplicates, options)
+    if findings.refusals:
+        raise findings.refusals[0]
+    if dataset is None:
+        raise Refused(
+            "too-few", got="No case can be learnt from.", allowed="Labelled, readable images.", fix="Run medloop inspect."
+        )
+    leaking.check(dataset, (options or Options()).accept_leak)
+    return dataset, findings
+
+
+def examine(
+    labelled: Labelled, survey: Surveyed, duplicates: Sequence[Copy], options: Options | None = None
+) -> tuple[Dataset | None, Findings]:
+    """As `build`, but never refuses: ``findings.refusals`` says what is wrong; the dataset is None where none can be made."""
+    options = options or Options()
+    findings = Findings(duplicates=duplicate_groups(survey.refs, duplicates))
+    cases, labels = _usable(labelled, survey, findings)
+    values = encode(labelled.target, labels)
+    links = _links(cases, survey, duplicates)
+    findings.conflicts.extend(_conflicts(cases, labels, links))
+    grouped = group(cases, links)
+    findings.notes.extend(grouped.notes)
+    if grouped.notes:
+        cases = [replace(case, patient=None) for case in cases]
+    target, values, kept = _learnable(labelled.target, values, grouped, cases, findings)
+    if findings.refusals:
+        return None, findings
+    cases = [cases[index] for index in kept]
+    grouped = group(cases, _within(links, kept))
+    division = _divided(target, values, grouped, cases, options, findings)
+    if division is None:
+        return None, findings
+    return _snapshot(cases, target, values, grouped, division, options, findings), findings
+
+
+def duplicate_groups(refs: Sequence[ImageRef], duplicates: Iterable[Copy]) -> list[list[str]]:
+    """Names of the images that are copies of each other (exact or near), transitively, in order."""
+    edges = [(pair.a, pair.b) for pair in duplicates]
+    parts = joined(len(refs), edges)
+    together: dict[int, list[str]] = {}
+    for position in sorted({end for edge in edges for end in edge}):
+        together.setdefault(int(parts[position]), []).append(refs[position].name)
+    return list(together.values())
+
+
+def rows(dataset: Dataset, survey: Surveyed) -> NDArray[np.int64]:
+    """``(N,)``: the position in ``survey.refs`` (and so in its pictures and arrays) of each case's first image."""
+    where = {ref.name: position for position, ref in enumerate(survey.refs)}
+    return np.array([where[case.images[0].name] for case in dataset.cases], dtype=np.int64)
+
+
+def counts(dataset: Dataset, *splits: str) -> dict[str, int]:
+    """Cases of each class in these splits (all when none is named); for multi-label known positives; empty for a number."""
+    values = dataset.values[dataset.indices(*splits)] if splits else dataset.values
+    if dataset.target.kind is TargetKind.NUMBER:
+        return {}
+    sums = np.nansum(strata(dataset.target.kind, values, len(dataset.target.classes)), axis=0)
+    return {name: int(total) for name, total in zip(dataset.target.classes, sums, strict=True)}
+
+
+def summary(dataset: Dataset, findings: Findings) -> DatasetSummary:
+    """The dataset as results state it; patients are None where no case names one."""
+    known = any(case.patient is not None or case.group is not None for case in dataset.cases)
+    return DatasetSummary(
+        fingerprint=dataset.fingerprint,
+        cases=len(dataset.cases),
+        patients=len(np.unique(dataset.patients)) if known else None,
+        split={split.value: len(dataset.indices(split)) for split in Split},
+        classes=counts(dataset),
+        left_out=dict(findings.left_out),
+    )
+
+
+def _usable(labelled: Labelled, survey: Surveyed, findings: Findings) -> tuple[list[Case], list[LabelValue]]:
+    """Cases whose images could all be read, with the surveyed references, and their label values."""
+    read = {ref.name: ref for ref in survey.refs}
+    cases, values = [], []
+    for case, label in zip(labelled.cases, labelled.labels, strict=True):
+        images = tuple(read[ref.name] for ref in case.images if ref.name in read)
+        if label.provenance is Provenance.AI_ONLY:
+            findings.dropped.append({"name": case.name, "reason": "its label was made by a model alone"})
+        elif len(images) < len(case.images):
+            findings.dropped.append({"name": case.name, "reason": "its image could not be used"})
+        else:
+            cases.append(replace(case, images=images))
+            values.append(label.value)
+    return cases, values
+
+
+def _links(cases: Sequence[Case], survey: Surveyed, duplicates: Iterable[Copy]) -> list[Link]:
+    """Copies as links between cases."""
+    owner = {ref.name: position for position, case in enumerate(cases) for ref in case.images}
+    ends = [owner.get(ref.name, -1) for ref in survey.refs]
+    found = [Link(min(ends[pair.a], ends[pair.b]), max(ends[pair.a], ends[pair.b]), str(pair.kind)) for pair in duplicates]
+    return [link for link in found if link.a >= 0 and link.a != link.b]
+
+
+def _within(links: Iterable[Link], kept: Array) -> list[Link]:
+    """The links between cases that are kept, with their new positions."""
+    place = {int(old): new for new, old in enumerate(kept)}
+    return [Link(place[link.a], place[link.b], link.kind) for link in links if link.a in place and link.b in place]
+
+
+def _conflicts(cases: Sequence[Case], labels: Sequence[LabelValue], links: Iterable[Link]) -> list[dict[str, Json]]:
+    return [
+        {
+            "a": cases[link.a].name,
+            "b": cases[link.b].name,
+            "kind": link.kind,
+            "labels": [_said(labels[link.a]), _said(labels[link.b])],
+        }
+        for link in links
+        if _differ(labels[link.a], labels[link.b])
+    ]
+
+
+def _differ(one: LabelValue, two: LabelValue) -> bool:
+    """Whether two label values contradict each other; an unknown contradicts nothing."""
+    if isinstance(one, tuple) and isinstance(two, tuple):
+        other = dict(two)
+        return any(value is not None and other.get(name, value) not in (None, value) for name, value in one)
+    return one != two
+
+
+def _said(value: LabelValue) -> str:
+    if isinstance(value, tuple):
+        return "|".join(name for name, on in value if on)
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _learnable(
+    target: Target, values: Array, grouped: Groups, cases: Sequence[Case], findings: Findings
+) -> tuple[Target, Array, NDArray[np.int64]]:
+    """Leave out classes that cannot be learnt, and say when too little is left."""
+    learnt_from = np.array([case.given_split is not Split.TEST for case in cases], dtype=np.bool_)
+    findings.left_out.update(rare(target, values, grouped.patients, learnt_from))
+    target, values, kept = without(target, values, findings.left_out)
+    for name, reason in findings.left_out.items():
+        findings.notes.append(f"Class '{name}' is left out: {reason}.")
+    enough = 1 if target.kind is TargetKind.MULTILABEL else 2
+    if target.kind is not TargetKind.NUMBER and len(target.classes) < enough:
+        told = "; ".join(f"'{name}': {reason}" for name, reason in findings.left_out.items())
+        findings.refusals.append(
+            Refused(
+                "too-few-classes",
+                got=f"{len(target.classes)} class can be learnt{f' ({told})' if told else ''}.",
+                allowed="Two classes or more, each with two patients or more.",
+                fix="Add images of the other classes, or see with medloop inspect how the labels were read.",
+            )
+        )
+    elif target.kind is TargetKind.NUMBER and len(np.unique(values)) < 2:
+        findings.refusals.append(
+            Refused(
+                "too-few",
+                got="The number to learn never changes.",
+                allowed="Two different values or more.",
+                fix="Check the label column.",
+            )
+        )
+    elif len(kept) and grouped.groups[kept].max() == grouped.groups[kept].min():
+        findings.refusals.append(_one_group(len(kept)))
+    return target, values, kept
+
+
+def _one_group(count: int) -> Refused:
+    return Refused(
+        "one-patient",
+        got=f"All {count} cases belong to one patient or one group of copies, so none can be kept aside for judging.",
+        allowed="Two patients or more.",
+        fix="If the files carry one placeholder ID for everybody, name the patients in the table and give the column with --group.",
+    )
+
+
+def _divided(
+    target: Target, values: Array, grouped: Groups, cases: Sequence[Case], options: Options, findings: Findings
+) -> Division | None:
+    """The split, with leaks listed and mended; None when no split can be made."""
+    given = [case.given_split for case in cases]
+    balance = strata(target.kind, values, len(target.classes))
+    names = [case.name for case in cases]
+    division = divide(given, balance, grouped, names, options.seed, folds=options.folds is not None)
+    for index in np.flatnonzero(division.split == ""):
+        findings.dropped.append({"name": names[index], "reason": "the given split does not place it"})
+    findings.notes.extend(division.notes)
+    links = [link for link in grouped.links if division.split[link.a] and division.split[link.b]]
+    findings.leaks.extend(leaking.find(cases, division.first, links))
+    findings.moved.extend(names[index] for index in np.flatnonzero(division.moved))
+    if refusal := leaking.refuse(leaking.find(cases, division.split, links), options.accept_leak):
+        findings.refusals.append(refusal)
+    has_test = bool((division.split == Split.TEST).any()) or options.folds is not None
+    if not has_test or not (division.split == Split.TRAIN).any():
+        findings.refusals.append(_one_group(len(cases)))
+        return None
+    return division
+
+
+def _snapshot(
+    cases: Sequence[Case], target: Target, values: Array, grouped: Groups, division: Division, options: Options, findings: Findings
+) -> Dataset:
+    keep = division.split != ""
+    if options.label_fraction < 1:
+        keep &= _drawn(target, values, grouped, cases, division.split, options)
+        learnt = int((keep & (division.split != Split.TEST)).sum())
+        findings.notes.append(
+            f"{learnt} of {int((division.split != Split.TEST).sum())} training and validation cases are used "
+            f"(--label-fraction {options.label_fraction:g}, drawn by patient)."
+        )
+    chosen = np.flatnonzero(keep)
+    kept = tuple(cases[index] for index in chosen.tolist())
+    split, values = division.split[chosen], values[chosen]
+    groups = group(kept, _within([link for link in grouped.links if link.kind != "patient"], chosen))
+    return Dataset(
+        cases=kept,
+        target=target,
+        values=values,
+        groups=groups.groups,
+        patients=groups.patients,
+        split=split,
+        fingerprint=fingerprint(kept, target, values, split, groups.groups),
+        split_given=division.given,
+        notes=tuple(findings.notes),
+    )
+
+
+def _drawn(
+    target: Target, values: Array, grouped: Groups, cases: Sequence[Case], split: NDArray[np.str_], options: Options
+) -> NDArray[np.bool_]:
+    """``(N,)``: test cases, and a stratified part of the patients of training and of validation (their labels count too)."""
+    balance = strata(target.kind, values, len(target.classes))
+    keep = split == Split.TEST
+    for part in (Split.TRAIN, Split.VAL):
+        inside = np.flatnonzero(split == part)
+        if len(inside):
+            names = [cases[index].name for index in inside.tolist()]
+            keep[inside] = part_of(balance[inside], grouped.groups[inside], names, options.label_fraction, options.seed)
+    return np.asarray(keep)

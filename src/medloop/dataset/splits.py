@@ -1,0 +1,132 @@
+"""Deal groups into splits or folds so that classes are balanced and no group is cut.
+
+Greedy dealing after iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML 2011) with whole groups: rare classes and
+large groups first, each to the part that it brings nearest to its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medloop.dataset.groups import numbered
+from medloop.errors import InputError
+from medloop.types import Array, Dataset, Floats, Integers, Split, TargetKind
+
+SHARES = (0.7, 0.1, 0.2)
+"""Training, validation, test where the data give no split."""
+PARTS = (Split.TRAIN.value, Split.VAL.value, Split.TEST.value)
+_BINS = 10
+
+
+def strata(kind: TargetKind, values: Array, classes: int) -> Floats:
+    """``(N, S)`` float64: what is to be balanced. Classes one-hot, known positives of a multi-label target, quantile bins of a
+    number.
+    """
+    if kind is TargetKind.MULTILABEL:
+        return np.asarray(np.nan_to_num(np.asarray(values, dtype=np.float64)))
+    if kind is TargetKind.NUMBER:
+        bins = max(1, min(_BINS, len(values) // 10))
+        edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else np.zeros(0)
+        values, classes = np.searchsorted(edges, values, side="right"), bins
+    return np.asarray(np.eye(classes)[np.asarray(values, dtype=np.int64)])
+
+
+def deal(
+    balance: Floats, groups: Integers, names: Sequence[str], shares: Sequence[float], seed: int, first: Sequence[int]
+) -> NDArray[np.int64]:
+    """``(N,)``: the part of each case; cases of one group share it, and every stratum appears in each part where it can.
+
+    ``balance``: ``(N, S)`` from `strata`. ``shares``: of the parts, summing to one. ``first``: the parts in which a rare class must
+    appear, the most important first; the other parts get one only when the class has enough groups. Equal for equal input in any
+    order of cases.
+    """
+    members = numbered(groups.tolist())
+    count = int(members.max()) + 1 if len(members) else 0
+    weight = np.zeros((count, balance.shape[1] + 1))
+    np.add.at(weight, members, np.column_stack([balance, np.ones(len(balance))]))
+    parts = _greedy(weight, _order(weight, _keys(members, names, count), seed), np.asarray(shares, dtype=np.float64))
+    for part in [*first, *(part for part in range(len(shares)) if part not in first)]:
+        _fill(weight[:, :-1] > 0, weight[:, -1], parts, part, keep=1 if part in first else 2)
+    return parts[members]
+
+
+def _keys(members: Integers, names: Sequence[str], count: int) -> list[str]:
+    """The smallest case name of each group: what the group is called, whatever the order of cases."""
+    keys = [""] * count
+    for member, name in zip(members.tolist(), names, strict=True):
+        if not keys[member] or name < keys[member]:
+            keys[member] = name
+    return keys
+
+
+def _order(weight: Floats, keys: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """Groups with the rarest class first, then the largest, otherwise at random by the seed."""
+    by_name = np.argsort(np.array(keys, dtype=np.str_), kind="stable")
+    chance = np.empty(len(keys))
+    chance[by_name] = np.random.default_rng(seed).random(len(keys))
+    patients = (weight > 0).sum(axis=0).astype(np.float64)
+    rarest = np.where(weight > 0, patients, np.inf).min(axis=1) if len(weight) else chance
+    return np.lexsort((chance, -weight[:, -1], rarest))
+
+
+def _greedy(weight: Floats, order: Integers, shares: Floats) -> NDArray[np.int64]:
+    """Each group to the part whose relative fill it brings nearest to even."""
+    total = weight.sum(axis=0)
+    scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    held = np.zeros((len(shares), weight.shape[1]))
+    parts = np.zeros(len(weight), dtype=np.int64)
+    for member in order:
+        adds = weight[member] * scale
+        cost = ((2 * held / shares[:, None] - 2) * adds).sum(axis=1) + (adds**2).sum() / shares
+        best = int(np.argmin(cost))
+        parts[member] = best
+        held[best] += adds
+    return parts
+
+
+def _fill(has: NDArray[np.bool_], size: Floats, parts: Integers, part: int, *, keep: int) -> None:
+    """Move the smallest suitable group into ``part`` for each class that is missing there. Changes ``parts``.
+
+    ``has``: ``(G, S)``. A part gives a group away only when ``keep`` groups of each of the group's classes stay.
+    """
+    for column in np.argsort(has.sum(axis=0), kind="stable"):
+        if has[parts == part, column].any():
+            continue
+        holders = np.flatnonzero(has[:, column])
+        for member in holders[np.argsort(size[holders], kind="stable")]:
+            left = has[(parts == parts[member])][:, has[member]].sum(axis=0) - 1
+            if (left >= keep).all():
+                parts[member] = part
+                break
+
+
+def folds(dataset: Dataset, k: int, seed: int = 0, indices: Integers | None = None) -> NDArray[np.int64]:
+    """``(N,)``: the fold (0 to k-1) of each case named in ``indices``, -1 elsewhere. Groups are never cut, classes are balanced.
+
+    Without ``indices`` every case outside the test split takes part. Raises `InputError` when there are fewer groups than folds.
+    """
+    chosen = dataset.indices(Split.TRAIN, Split.VAL) if indices is None else np.asarray(indices)
+    groups = dataset.groups[chosen]
+    count = len(np.unique(groups))
+    if k < 2 or k > count:
+        raise InputError(
+            "bad-folds",
+            got=f"{k} folds of {len(chosen)} cases that form {count} groups (patients, or copies of one picture).",
+            allowed=f"2 to {count} folds.",
+            fix=f"Write --folds {max(2, min(5, count))}.",
+        )
+    balance = strata(dataset.target.kind, dataset.values[chosen], len(dataset.target.classes))
+    answer = np.full(len(dataset.cases), -1, dtype=np.int64)
+    names = [dataset.cases[index].name for index in chosen]
+    answer[chosen] = deal(balance, groups, names, [1 / k] * k, seed, range(k))
+    return answer
+
+
+def part_of(balance: Floats, groups: Integers, names: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:
+    """``(N,)``: which cases belong to a drawn part of about ``share`` of the groups, stratified; never empty."""
+    if share >= 1:
+        return np.ones(len(groups), dtype=np.bool_)
+    return np.asarray(deal(balance, groups, names, [share, 1 - share], seed, [0]) == 0)

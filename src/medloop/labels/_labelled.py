@@ -1,0 +1,57 @@
+"""What reading labels gives, and what a label format is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from medloop.requests import SourceRequest
+from medloop.types import Case, ImageRef, Json, Label, Target
+
+if TYPE_CHECKING:
+    from medloop.readers import Collection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Images with their labels.
+
+    ``labels`` and ``cases`` have the same order: one label for each case. ``layout``: how the labels were read, in a sentence.
+    ``columns``: ``column``, ``read_as``, ``because`` of each column of a table. ``problems``: ``row`` (as a spreadsheet counts, the
+    header being row 1, or None), ``name``, ``problem``. ``unlabelled``: images that got no label.
+    """
+
+    target: Target
+    labels: tuple[Label, ...]
+    cases: tuple[Case, ...]
+    layout: str
+    columns: list[dict[str, str]] = field(default_factory=list)
+    problems: list[dict[str, Json]] = field(default_factory=list)
+    unlabelled: tuple[ImageRef, ...] = ()
+
+
+class LabelFormat(Protocol):
+    """A module of this room."""
+
+    ORDER: int
+    """Formats with smaller numbers are tried first when ``--labels`` is left out."""
+    EXAMPLE: str
+    """How a person gives such labels."""
+
+    @staticmethod
+    def opens(path: Path) -> bool:
+        """Whether ``--labels path`` is of this format, judged by its name."""
+        ...
+
+    @staticmethod
+    def find(collection: Collection, request: SourceRequest) -> Labelled | None:
+        """The labels of the collection, from ``request.labels`` when it is given. None when the collection carries none of this
+        format.
+        """
+        ...
+
+
+def problem(row: int | None, name: str, text: str) -> dict[str, Json]:
+    """One entry of `Labelled.problems`."""
+    return {"row": row, "name": name, "problem": text}

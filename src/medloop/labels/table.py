@@ -1,0 +1,357 @@
+"""Labels in a CSV, TSV or XLSX table: the layout is recognised and stated, rows are matched to images, odd ones reported."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medloop.errors import InputError, unknown_name
+from medloop.labels import _sheet
+from medloop.labels._cases import Said, case_of, folder_splits
+from medloop.labels._columns import Holds, Profile, age_band, is_split, plain, profile, sex_of
+from medloop.labels._labelled import Labelled, problem
+from medloop.labels._layout import USABLE, Layout, chosen
+from medloop.labels._matching import SEVERAL, WAYS, Match, Matcher
+from medloop.labels._sheet import Sheet
+from medloop.labels._words import IDS, MISSING, ROLES, split_of
+from medloop.requests import SourceRequest, listed
+from medloop.types import Case, ImageRef, Json, Label, Split, TargetKind
+
+if TYPE_CHECKING:
+    from medloop.readers import Collection
+
+ORDER = 20
+EXAMPLE = "a table with a row for each image: --labels labels.csv"
+_ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
+_ACQUISITION = ("view", "view_position", "frontal_lateral", "ap_pa", "laterality", "modality", "body_part", "projection")
+_NAMED_SO = re.compile(r"label|truth|class|diagnos|target|annotation|metadata|data_entry", re.IGNORECASE)
+_SHARE = 0.5
+_MOST_TABLES = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """A table understood: which column names the images, what the rows mean, the matches of each row."""
+
+    sheet: Sheet
+    identity: str
+    matches: list[Match]
+    roles: dict[str, str]
+    profiles: dict[str, Profile]
+    layout: Layout
+
+
+def opens(path: Path) -> bool:
+    """Whether the file is a table, by its name."""
+    return path.suffix.lower() in _sheet.TABLES
+
+
+def find(collection: Collection, request: SourceRequest) -> Labelled | None:
+    """Read the table of ``--labels``, or the one table in the folder that matches the images.
+
+    Raises `InputError` for a table that cannot be read, wrong column names, no or several possible label columns, no matching row.
+    """
+    matcher = Matcher(collection.refs)
+    if request.labels is not None:
+        sheet = _with_header(_sheet.read(Path(request.labels).expanduser()), matcher)
+        return _labelled(_understood(sheet, matcher, request), collection.refs, "")
+    fitting = _fitting(collection.tables, matcher, request)
+    if not fitting:
+        return None
+    if len(fitting) > 1:
+        names = ", ".join(str(sheet.path) for sheet in fitting)
+        raise InputError(
+            "which-table",
+            got=f"Several tables fit the images: {names}.",
+            allowed="One label table.",
+            fix=f"Say which: --labels '{fitting[0].path}'.",
+        )
+    return _labelled(_understood(fitting[0], matcher, request), collection.refs, " It was found in the folder.")
+
+
+def _fitting(tables: Sequence[Path], matcher: Matcher, request: SourceRequest) -> list[Sheet]:
+    """Tables of the folder in which at least half of the rows name images; of several, those named like a label table."""
+    fitting = []
+    for path in tables[:_MOST_TABLES]:
+        try:
+            sheet = _with_header(_sheet.read(path), matcher)
+            identity, matches = _identity(sheet, matcher, request)
+        except InputError:
+            continue
+        hits = sum(1 for match in matches if match.found)
+        if len(sheet.columns) > 1 and identity and hits >= _SHARE * len(matches):
+            fitting.append(sheet)
+    named = [sheet for sheet in fitting if _NAMED_SO.search(sheet.path.stem)]
+    return named if len(named) == 1 else fitting
+
+
+def _with_header(sheet: Sheet, matcher: Matcher) -> Sheet:
+    """The table, with made-up column names when its first row already names an image."""
+    return sheet.headless() if any(matcher.find(name).way in ("path", "stem") for name in sheet.columns) else sheet
+
+
+def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> _Reading:
+    """What each column is, and the label of each row."""
+    identity, matches = _identity(sheet, matcher, request)
+    if not any(match.found for match in matches):
+        raise _no_match(sheet, identity)
+    named = tuple(_column(sheet, name, "--label-columns") for name in listed(request.label_columns))
+    group = _column(sheet, request.group, "--group") if request.group else None
+    profiles = {name: profile(name, sheet.column(name)) for name in sheet.columns if name != identity}
+    roles = {name: role for name, each in profiles.items() if name not in named and (role := _role(each))}
+    if group is not None and group != identity:
+        roles = {name: role for name, role in roles.items() if role != "group"} | {group: _group_role(group, roles)}
+    roles = _once(roles)
+    spare = [profiles[name] for name, role in roles.items() if role in ("sex", "age", "site", "scanner", "group") and name != group]
+    free = [each for name, each in profiles.items() if name not in roles]
+    layout = chosen(free, spare, named)
+    roles = {name: role for name, role in roles.items() if name not in layout.columns}
+    if group == identity:
+        roles = roles | {identity: "group"}
+    return _Reading(sheet, identity, matches, roles, profiles, layout)
+
+
+def _group_role(group: str, roles: dict[str, str]) -> str:
+    return "patient" if roles.get(group) == "patient" else "group"
+
+
+def _once(roles: dict[str, str]) -> dict[str, str]:
+    """Each role once: the first column that has it."""
+    seen: set[str] = set()
+    return {name: role for name, role in roles.items() if role not in seen and not seen.add(role)}  # type: ignore[func-returns-value]
+
+
+def _role(each: Profile) -> str | None:
+    """What a column means by its name, when its cells agree."""
+    if each.key in _ACQUISITION:
+        return each.key
+    role = _ROLE_OF.get(each.key)
+    if role is None or each.holds is Holds.EMPTY:
+        return None
+    filled = [cell for cell in each.cells if cell]
+    if role == "split":
+        return role if is_split(each.cells) else None
+    if role == "sex":
+        return role if sum(sex_of(each.name, cell) is not None for cell in filled) >= 0.9 * len(filled) else None
+    if role == "age":
+        return role if sum(age_band(cell) is not None for cell in filled) >= 0.9 * len(filled) else None
+    return role
+
+
+def _column(sheet: Sheet, name: str, flag: str) -> str:
+    """The column a person means. Raises `InputError` with the nearest names."""
+    exact = [each for each in sheet.columns if each == name]
+    alike = exact or [each for each in sheet.columns if plain(each) == plain(name)]
+    if not alike:
+        error = unknown_name("column", name, sheet.columns)
+        raise InputError(error.code, got=f"{flag}: {error.got} ({sheet.path.name})", allowed=error.allowed, fix=error.fix)
+    return alike[0]
+
+
+def _identity(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> tuple[str, list[Match]]:
+    """The column that names the images (the one that finds most of them), and the matches of its cells."""
+    if request.id_column:
+        name = _column(sheet, request.id_column, "--id-column")
+        return name, matcher.one_of_many(sheet.column(name))
+    tried = [(name, matcher.one_of_many(sheet.column(name))) for name in sheet.columns]
+    ranked = sorted(tried, key=lambda each: _rank(each[0], each[1], sheet.column(each[0])), reverse=True)
+    return ranked[0]
+
+
+def _rank(name: str, matches: Sequence[Match], cells: Sequence[str]) -> tuple[int, int, int]:
+    """Images named one by one go before studies, folders and patients; then the more images, then the likelier name."""
+    single = {position for match in matches if match.way not in SEVERAL for position in match.found}
+    hint = len(IDS) - IDS.index(plain(name)) if plain(name) in IDS else 0
+    if single:
+        return 2, len(single), hint
+    several = {position for match in matches for position in match.found}
+    filled = [cell for cell in cells if cell.casefold() not in MISSING]
+    varied = len(set(filled)) >= max(2, len(filled) // 2)
+    return int(varied), len(several), hint
+
+
+def _no_match(sheet: Sheet, identity: str) -> InputError:
+    shown = next((cell for cell in sheet.column(identity) if cell), "")
+    return InputError(
+        "no-match",
+        got=f"No row of {sheet.path.name} names an image that was found (column '{identity}', for example '{shown}').",
+        allowed="A column with paths, names (with or without extension or leading zeros), DICOM UIDs, folders or patient IDs.",
+        fix=f"Name the column with --id-column; the columns are {', '.join(sheet.columns[:20])}.",
+    )
+
+
+def _labelled(reading: _Reading, refs: Sequence[ImageRef], aside: str) -> Labelled:
+    """Labels of the images that rows name, with every problem."""
+    problems = _row_problems(reading, refs)
+    meant = _rows_by_image(reading)
+    splits = folder_splits(refs)
+    cases: list[Case] = []
+    labels: list[Label] = []
+    unlabelled = []
+    for position, ref in enumerate(refs):
+        rows = meant.get(position, [])
+        row = _agreed(reading, rows, ref, problems)
+        if row is None:
+            unlabelled.append(ref)
+            if not rows:
+                problems.append(problem(None, ref.name, "no row of the table labels this image"))
+            continue
+        said = _said(reading, row, shared=len(reading.matches[row].found) > 1, split=splits[position])
+        cases.append(case_of(ref, said))
+        labels.append(_label(reading, row, ref))
+    if not cases:
+        raise _none_left(reading, problems)
+    problems.sort(key=lambda each: (each["row"] is None, each["row"] or 0))
+    return Labelled(
+        target=reading.layout.target,
+        labels=tuple(labels),
+        cases=tuple(cases),
+        layout=_sentence(reading, cases) + aside,
+        columns=_columns(reading),
+        problems=problems,
+        unlabelled=tuple(unlabelled),
+    )
+
+
+def _row_problems(reading: _Reading, refs: Sequence[ImageRef]) -> list[dict[str, Json]]:
+    """Rows that name no image or several, that have no label, or whose cells are wrong."""
+    sheet, wrong = reading.sheet, dict(reading.layout.wrong)
+    found = [problem(number, "", "more cells than the header has columns; the rest is not read") for number in sheet.odd]
+    for row, (number, name, match) in enumerate(zip(sheet.numbers, sheet.column(reading.identity), reading.matches, strict=True)):
+        if not name:
+            found.append(problem(number, "", f"column '{reading.identity}' is empty"))
+        elif not match.found:
+            found.append(problem(number, name, "no image has this name"))
+        elif match.ambiguous:
+            found.append(problem(number, name, _ambiguity([refs[position].name for position in match.found])))
+        elif row in wrong:
+            found.append(problem(number, name, wrong[row]))
+        elif reading.layout.values[row] is None:
+            found.append(problem(number, name, "the label is empty"))
+    return found
+
+
+def _ambiguity(names: Sequence[str]) -> str:
+    suffix = Path(names[0]).suffix
+    kinds = {Path(name).suffix for name in names}
+    hint = f"say which are images, as --images '*{suffix}'" if suffix and len(kinds) > 1 else "give more of the path"
+    return f"{len(names)} images fit: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}; {hint}"
+
+
+def _rows_by_image(reading: _Reading) -> dict[int, list[int]]:
+    """Rows with a label, by the position of the image they mean."""
+    meant: dict[int, list[int]] = defaultdict(list)
+    for row, (match, value) in enumerate(zip(reading.matches, reading.layout.values, strict=True)):
+        if value is not None and not match.ambiguous:
+            for position in match.found:
+                meant[position].append(row)
+    return meant
+
+
+def _agreed(reading: _Reading, rows: Sequence[int], ref: ImageRef, problems: list[dict[str, Json]]) -> int | None:
+    """The row that labels an image: the first when all agree, none when they contradict each other. Adds to ``problems``."""
+    if len(rows) < 2:
+        return rows[0] if rows else None
+    numbers, values = reading.sheet.numbers, reading.layout.values
+    if all(values[row] == values[rows[0]] for row in rows):
+        text = f"repeats row {numbers[rows[0]]} with the same label; used once"
+        problems.extend(problem(numbers[row], ref.name, text) for row in rows[1:])
+        return rows[0]
+    text = f"rows {' and '.join(str(numbers[row]) for row in rows)} give this image different labels; it is left out"
+    problems.extend(problem(numbers[row], ref.name, text) for row in rows)
+    return None
+
+
+def _said(reading: _Reading, row: int, *, shared: bool, split: Split | None) -> Said:
+    """What the row says beside the label. A row that means several images keeps them together."""
+    own = reading.sheet.column(reading.identity)[row]
+    cells = {role: (name, reading.profiles[name].cells[row]) for name, role in reading.roles.items() if name in reading.profiles}
+    said = {role: cell for role, (_, cell) in cells.items() if cell}
+    identity_role = _ROLE_OF.get(plain(reading.identity))
+    if identity_role in ("patient", "study"):
+        said.setdefault(identity_role, own)
+    attributes = {
+        "sex": sex_of(*cells["sex"]) if "sex" in said else None,
+        "age_band": age_band(said["age"]) if "age" in said else None,
+        "site": said.get("site"),
+        "scanner": said.get("scanner"),
+    }
+    return Said(
+        patient=said.get("patient"),
+        group=said.get("group") or (own if shared or reading.roles.get(reading.identity) == "group" else None),
+        study=said.get("study"),
+        site=said.get("site"),
+        split=(split_of(said["split"]) if "split" in said else None) if "split" in cells else split,
+        attributes=tuple((name, text) for name, text in attributes.items() if text),
+    )
+
+
+def _label(reading: _Reading, row: int, ref: ImageRef) -> Label:
+    value = reading.layout.values[row]
+    if value is None:
+        raise ValueError("a row without a label labels nothing")
+    where = f"{reading.sheet.path.name} row {reading.sheet.numbers[row]}"
+    return Label(case=ref.name, value=value, target=reading.layout.target.name, where=where)
+
+
+def _sentence(reading: _Reading, cases: Sequence[Case]) -> str:
+    """How the table was read, for a person."""
+    sheet, target = reading.sheet, reading.layout.target
+    ways = Counter(match.way for match in reading.matches if match.found)
+    kind = {TargetKind.NUMBER: "a number", TargetKind.BINARY: "two classes"}.get(
+        target.kind, f"{len(target.classes)} classes ({target.kind})"
+    )
+    parts = [
+        f"Table {sheet.path.name} ({sheet.says}): {reading.layout.says}: {kind}.",
+        f"Images are named by column '{reading.identity}' ({', '.join(WAYS[way] for way in ways)}).",
+    ]
+    several = sum(1 for match in reading.matches if len(match.found) > 1 and not match.ambiguous)
+    if several:
+        parts.append(f"{several} rows mean several images each: every image got the label, and they stay together.")
+    roles = {role: name for name, role in reading.roles.items()}
+    if name := roles.get("patient") or roles.get("group"):
+        parts.append(f"Cases with the same '{name}' stay together.")
+    elif any(case.patient for case in cases):
+        parts.append("Patients are known from the files' headers or folders.")
+    return " ".join(parts)
+
+
+def _columns(reading: _Reading) -> list[dict[str, str]]:
+    """How each column was read, and why."""
+    read = []
+    for name in reading.sheet.columns:
+        if name == reading.identity:
+            hits = sum(1 for match in reading.matches if match.found)
+            read_as, because = "image", f"{hits} of {len(reading.matches)} cells name images"
+        elif name in reading.layout.columns:
+            read_as, because = "label", reading.layout.because
+        elif name in reading.roles:
+            read_as, because = _read_as(reading.roles[name]), "its name says so, and its cells agree"
+        else:
+            each = reading.profiles[name]
+            learn = f"; --label-columns '{name}' learns it instead" if each.holds in USABLE else ""
+            read_as, because = "not used", f"{each.because}{learn}"
+        read.append({"column": name, "read_as": read_as, "because": because})
+    return read
+
+
+def _read_as(role: str) -> str:
+    if role in _ACQUISITION:
+        return "not used (acquisition)"
+    return {"group": "group (kept together)", "patient": "patient (kept together)", "split": "given split"}.get(role, role)
+
+
+def _none_left(reading: _Reading, problems: Sequence[dict[str, Json]]) -> InputError:
+    first = next(each for each in problems if each["row"] is not None)
+    ambiguous = any(match.ambiguous for match in reading.matches)
+    images = "Say which files are images with --images, for example --images '*.bmp'."
+    return InputError(
+        "ambiguous-names" if ambiguous else "no-labels",
+        got=f"No image got a label from {reading.sheet.path.name}. Row {first['row']} ('{first['name']}'): {first['problem']}.",
+        allowed="Rows that each name one image and hold a label.",
+        fix=images if ambiguous else "Fill in the labels, or name the columns.",
+    )
