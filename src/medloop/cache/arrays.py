@@ -1,7 +1,7 @@
 """Arrays kept by content: rows of one shape in bounded ``.npy`` shards, found again through an index in SQLite.
 
 ```
-FOLDER/index.sqlite    which file stamp has which content; which content lies in which row of which shard
+FOLDER/index-1.sqlite  which file stamp has which content; which content lies in which row of which shard
 FOLDER/shards/*.npy    arrays (rows, ...), written beside and renamed: a shard is whole or not there
 ```
 
@@ -27,10 +27,12 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.lib import format as npy
 
+from medloop.errors import InputError
 from medloop.types import Array
 
 SHARD_BYTES = 64 * 1024 * 1024
 SHARD_ROWS = 4096
+_INDEX = "index-1.sqlite"
 _ORPHAN_S = 3600.0
 _DRAFTS = 8
 _ASK = 8000
@@ -86,7 +88,7 @@ class ArrayCache:
     def __enter__(self) -> ArrayCache:
         self.shards.mkdir(parents=True, exist_ok=True)
         with _disk_errors(self.folder):
-            self._connection = sqlite3.connect(self.folder / "index.sqlite", timeout=60, isolation_level=None)
+            self._connection = sqlite3.connect(self.folder / _INDEX, timeout=60, isolation_level=None)
             self._sql.execute("PRAGMA journal_mode=WAL")
             self._sql.execute("PRAGMA synchronous=NORMAL")
             self._sql.executescript(_TABLES)
@@ -119,7 +121,7 @@ class ArrayCache:
 
     def has(self, key: str, digest: bytes) -> bool:
         """Whether that content is kept under ``key``."""
-        return self._sql.execute("SELECT 1 FROM row WHERE key = ? AND digest = ?", (key, digest)).fetchone() is not None
+        return any(self._ask("SELECT 1 FROM row WHERE digest IN {} AND key = ?", [digest], key))
 
     def described(self, shards: Iterable[int]) -> dict[int, Shard]:
         """File, shape and type of each shard."""
@@ -149,7 +151,9 @@ class ArrayCache:
         """The rows of ``select`` for these items (in place of ``{}``), a few thousand a question; ``after`` fills what follows."""
         for start in range(0, len(items), _ASK):
             part = items[start : start + _ASK]
-            yield from self._sql.execute(select.format(f"({','.join('?' * len(part))})"), (*part, *after))
+            with _disk_errors(self.folder):
+                rows = self._sql.execute(select.format(f"({','.join('?' * len(part))})"), (*part, *after)).fetchall()
+            yield from rows
 
     def _forget_lost(self, shards: set[int]) -> set[int]:
         """Those of ``shards`` whose file has gone or changed its size; they and their rows leave the index."""
@@ -170,7 +174,8 @@ class ArrayCache:
             try:
                 yield self._sql
             except BaseException:
-                self._sql.execute("ROLLBACK")
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
                 raise
             self._sql.execute("COMMIT")
 
@@ -238,11 +243,16 @@ class Writer:
             draft.file.close()
             finished.append((draft, draft.path.rename(draft.path.with_suffix(".npy"))))
         self._drafts.clear()
-        with self._cache.transaction() as sql:
-            for draft, path in finished:
-                _register(sql, draft, path)
-            sql.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", self._seen)
-            sql.executemany("INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", self._refused)
+        try:
+            with self._cache.transaction() as sql:
+                for draft, path in finished:
+                    _register(sql, draft, path)
+                sql.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", self._seen)
+                sql.executemany("INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", self._refused)
+        except BaseException:
+            for _, path in finished:
+                path.unlink(missing_ok=True)
+            raise
         for waiting in (self._seen, self._refused):
             waiting.clear()
         self._written.clear()
@@ -270,10 +280,17 @@ _NUMBERS = {
 
 @contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """SQLite's words for a full or closed disk as the `OSError` that other files would give."""
+    """SQLite's words for a full or closed disk as the `OSError` that other files would give; a broken index as `InputError`."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         name = str(getattr(error, "sqlite_errorname", ""))
-        number = next((number for start, number in _NUMBERS.items() if name.startswith(start)), errno.EIO)
-        raise OSError(number, str(error), str(folder)) from error
+        number = next((number for start, number in _NUMBERS.items() if name.startswith(start)), None)
+        if number is not None:
+            raise OSError(number, str(error), str(folder)) from error
+        raise InputError(
+            "broken-cache",
+            got=f"The index of the cache in {folder} cannot be used: {error}.",
+            allowed="A cache that medloop has written.",
+            fix=f"Delete the folder {folder}: everything in it can be computed again.",
+        ) from error
