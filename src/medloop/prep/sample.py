@@ -47,8 +47,8 @@ def _slices(image: Image, slices: str, count: int) -> Image:
     if slices == "all" or depth == 1:
         return image
     if slices == "middle":
-        return moved(image, pixels[:, :, depth // 2 : depth // 2 + 1], shifted((depth // 2, 0, 0)))
-    taken = pixels[:, :, _spread(depth, count)]
+        return moved(image, np.ascontiguousarray(pixels[:, :, depth // 2 : depth // 2 + 1]), shifted((depth // 2, 0, 0)))
+    taken = np.ascontiguousarray(pixels[:, :, _spread(depth, count)])
     return moved(image, taken, scaled((depth, height, width), (count, height, width)))
 
 
