@@ -43,6 +43,21 @@ def score(
     return _classes(target, values, probabilities, decisions, patients, seed)
 
 
+def score_one(target: Target, name: str, values: Array, probabilities: Floats) -> float | None:
+    """``auc`` (macro where there are several classes) or ``r2`` alone, without an interval; None where it is undefined."""
+    values = np.asarray(values)
+    if name == "r2":
+        return intervals.point(weighted.r2(values, probabilities[:, 0]), len(values))
+    if target.kind is TargetKind.BINARY:
+        return intervals.point(weighted.auc(values == 1, probabilities[:, 1]), len(values))
+    if target.kind is TargetKind.MULTICLASS:
+        parts = [weighted.auc(values == k, probabilities[:, k]) for k in range(len(target.classes))]
+        return intervals.point(weighted.macro(parts), len(values))
+    known = np.isfinite(values)
+    rows = [(known[:, k], values[known[:, k], k] == 1, probabilities[known[:, k], k]) for k in range(len(target.classes))]
+    return intervals.point(weighted.macro([weighted.within(keep, weighted.auc(truth, p)) for keep, truth, p in rows]), len(values))
+
+
 def _binary(values: Array, positive: Floats, decisions: Array, patients: Integers, seed: int) -> dict[str, Metric]:
     truth = np.asarray(values) == 1
     parts = {

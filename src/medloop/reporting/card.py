@@ -1,0 +1,108 @@
+"""The model card and the methods paragraph, from what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from medloop.evaluation.evidence import Evidence
+from medloop.reporting import words
+from medloop.requests import DatasetSummary
+from medloop.types import Metric, TargetKind
+
+UNSIGNED = "Research and development only. Not for clinical use: nobody has signed for any other use."
+
+
+def model_card(
+    evidence: Evidence, dataset: DatasetSummary, figures: Mapping[str, Metric], family: str, cautions: list[str]
+) -> list[tuple[str, str]]:
+    """Rows ``(heading, text)`` after Mitchell et al. 2019."""
+    target = evidence.target
+    return [
+        ("Intended use", evidence.signed or UNSIGNED),
+        ("What it answers", words.headline(target) + "."),
+        ("Kind of model", f"{family}, made with medloop {evidence.versions.get('medloop', '')}".strip() + "."),
+        ("Learnt from", _learnt_from(evidence, dataset)),
+        ("Judged on", judged_on(evidence) + "."),
+        ("Performance", words.verdict(target, figures)),
+        ("When unsure", evidence.decision.promise if target.kind is not TargetKind.NUMBER else "It always gives a number."),
+        (
+            "Not for",
+            "Images of other kinds, devices, body parts or patients than those it learnt from; decisions without a person.",
+        ),
+        ("Limits known", " ".join(cautions) or "None were found; that does not mean there are none."),
+        ("Personal data", "The model file holds no images and no patient names."),
+    ]
+
+
+def _learnt_from(evidence: Evidence, dataset: DatasetSummary) -> str:
+    patients = f" of {dataset.patients} patients" if dataset.patients is not None else ""
+    source = f" from {evidence.source}" if evidence.source else ""
+    return f"A collection of {dataset.cases} cases{patients}{source} (fingerprint {dataset.fingerprint[:12]})."
+
+
+def judged_on(evidence: Evidence) -> str:
+    """Whom the figures are about, as a phrase."""
+    cases, patients = len(evidence.answers), len(np.unique(evidence.answers.patients))
+    whom = f"{cases} cases" if cases == patients else f"{cases} cases of {patients} patients"
+    return {
+        "held-out": f"{whom} held out from all learning and choosing",
+        "out-of-fold": f"{whom}, each judged by a model that had not seen its patient (cross-validation)",
+    }.get(evidence.protocol, f"{whom} from another source than the model learnt from")
+
+
+def methods(evidence: Evidence, dataset: DatasetSummary, family: str, recipe: str, looks: int | None) -> str:
+    """A paragraph to paste into a paper."""
+    parts = [_data(evidence, dataset), _model(evidence, family, recipe), _probabilities(evidence), _judging(evidence, looks)]
+    return " ".join(part for part in parts if part)
+
+
+def _data(evidence: Evidence, dataset: DatasetSummary) -> str:
+    patients = f" from {dataset.patients} patients" if dataset.patients is not None else ""
+    split = ", ".join(f"{count} {name}" for name, count in dataset.split.items())
+    left_out = f" Left out: {', '.join(dataset.left_out)}." if dataset.left_out else ""
+    return (
+        f"The collection comprised {dataset.cases} cases{patients} (fingerprint {dataset.fingerprint[:12]}; {split}). "
+        f"Cases of one patient, and exact or near duplicate images, were kept on one side of every split.{left_out}"
+    )
+
+
+def _model(evidence: Evidence, family: str, recipe: str) -> str:
+    trials = f" among {len(evidence.search)} configurations" if evidence.search else ""
+    return (
+        f"A {family} model (recipe ‘{recipe}’) was chosen{trials} by cross-validation grouped by patient, on training and "
+        f"validation cases only, with medloop {evidence.versions.get('medloop', '')} and "
+        f"scikit-learn {evidence.versions.get('scikit-learn', '')}."
+    )
+
+
+def _probabilities(evidence: Evidence) -> str:
+    if evidence.target.kind is TargetKind.NUMBER:
+        return ""
+    method = ""
+    if evidence.calibrator is not None:
+        method = f" ({', '.join(dict.fromkeys(evidence.calibrator.methods))})"
+    told = (
+        f"Probabilities were calibrated{method} and thresholds chosen for balanced accuracy on out-of-fold predictions of "
+        "training cases."
+    )
+    if evidence.decision.abstain_below is not None and evidence.decision.risk is not None:
+        told += (
+            f" The model abstains below a confidence of {evidence.decision.abstain_below:.2f}, chosen so that the upper bound of "
+            f"the selective risk was at most {100 * evidence.decision.risk:.0f} % (fixed-sequence testing, Clopper-Pearson)."
+        )
+    return told
+
+
+def _judging(evidence: Evidence, looks: int | None) -> str:
+    scored = f" This test set had been scored {looks} time{'s' if looks != 1 else ''} in all." if looks is not None else ""
+    exact = (
+        ""
+        if evidence.target.kind is TargetKind.NUMBER
+        else "for accuracy, sensitivity and specificity Clopper-Pearson intervals, else "
+    )
+    return (
+        f"Figures are for {judged_on(evidence)}. Intervals of 95 % are at patient level: {exact}"
+        f"percentile bootstrap with 1,000 resamples of patients.{scored}"
+    )

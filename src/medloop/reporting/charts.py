@@ -1,0 +1,240 @@
+"""Charts as inline SVG that follow the page's colours, light or dark.
+
+Figures are made and drawn here, without matplotlib's global state. Colours are written as markers and replaced by the
+page's CSS variables; text stays text, so it can be read aloud, searched and copied.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from medloop.evaluation.curves import Bin, Line
+from medloop.evaluation.evidence import CurvePoint
+from medloop.types import Array, Floats, Metric
+
+Axes: TypeAlias = Any
+
+INK, QUIET, LINE, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
+SERIES = ("#0d0e01", "#0d0e02", "#0d0e03", "#0d0e04", "#0d0e05", "#0d0e06", "#0d0e07", "#0d0e08")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)))
+_VARIABLES = {INK: "ink", QUIET: "quiet", LINE: "line", PAPER: "paper"} | {mark: f"c{k + 1}" for k, mark in enumerate(SERIES)}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "medloop",
+    "font.size": 10,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """An inline SVG with its title and what it says in words."""
+
+    svg: str
+    title: str
+    says: str
+
+
+def _draw(figure: Figure, name: str, title: str, says: str) -> Chart:
+    """The figure as SVG; ``name`` makes its ids unique on the page."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    for mark, variable in _VARIABLES.items():
+        text = text.replace(mark, f"var(--{variable})")
+    text = re.sub(r"font: (\S+) [^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"\d+(\.\d{3,})", lambda match: f"{float(match.group()):.2f}", text)
+    box = re.search(r'viewBox="([^"]+)"', text)
+    view = box.group(1) if box else "0 0 1 1"
+    label = html.escape(f"{title}. {says}", quote=True)
+    head = f'<svg class="chart" role="img" aria-label="{label}" viewBox="{view}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return Chart(re.sub(r"<svg[^>]*>", lambda _: head, text, count=1), title, says)
+
+
+def _figure(width: float = 4.8, height: float = 4.0, rows: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=list(rows))
+    axes = [figure.add_subplot(grid[row, 0]) for row in range(len(rows))]
+    for each in axes:
+        each.patch.set_alpha(0)
+    return figure, axes
+
+
+def _unit_square(axes: Axes, x: str, y: str) -> None:
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, ylabel=y)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+
+
+def lines(name: str, title: str, says: str, curves: Mapping[str, Line], x: str, y: str, *, diagonal: bool = False) -> Chart:
+    """Curves in the unit square with their bands (bands only where there are at most two curves)."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure()
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
+        for number, (label, line) in enumerate(curves.items()):
+            colour = SERIES[number % len(SERIES)]
+            if line.band is not None and len(curves) <= 2:
+                axes.fill_between(line.band.x, line.band.low, line.band.high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(*_thinned(line.x, line.y), color=colour, linewidth=1.8, linestyle=DASHES[number // 2 % 4], label=label)
+        _unit_square(axes, x, y)
+        if len(curves) > 1:
+            axes.legend(loc="lower right" if diagonal else "lower left")
+        return _draw(figure, name, title, says)
+
+
+def _thinned(x: Floats, y: Floats, most: int = 400) -> tuple[Floats, Floats]:
+    """At most so many points of a curve, its ends kept."""
+    if len(x) <= most:
+        return x, y
+    chosen = np.unique(np.linspace(0, len(x) - 1, most).astype(np.int64))
+    return x[chosen], y[chosen]
+
+
+def reliability(name: str, title: str, says: str, bins: Sequence[Bin], probabilities: Floats, x: str, y: str) -> Chart:
+    """Observed share against stated probability with intervals, over a histogram of the probabilities."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes, below) = _figure(4.8, 4.6, rows=(4, 1))
+        axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
+        for each in bins:
+            if each.seen.low is not None and each.seen.high is not None:
+                axes.plot([each.predicted] * 2, [each.seen.low, each.seen.high], color=SERIES[0], linewidth=1.2)
+        axes.plot([b.predicted for b in bins], [b.seen.value for b in bins], "o-", color=SERIES[0], markersize=5, linewidth=1)
+        _unit_square(axes, "", y)
+        below.hist(probabilities, bins=np.linspace(0, 1, 21), color=SERIES[0], alpha=0.55)
+        _unit_square(below, x, "cases")
+        below.set_ylim(auto=True)
+        below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+        return _draw(figure, name, title, says)
+
+
+def abstention(name: str, title: str, says: str, line: Line, chosen: tuple[float, float] | None) -> Chart:
+    """The share of mistakes against the share of cases answered; ``chosen`` marks the model's own point."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.6)
+        axes.plot(*_thinned(line.x, line.y), color=SERIES[0], linewidth=1.8)
+        if chosen is not None:
+            axes.plot(*chosen, "o", color=SERIES[1], markersize=8)
+            axes.annotate("this model", chosen, xytext=(-6, 10), textcoords="offset points", ha="right")
+        _unit_square(axes, "share of cases answered, surest first", "wrong among them")
+        axes.set_ylim(0, max(0.05, 1.15 * float(line.y.max())))
+        return _draw(figure, name, title, says)
+
+
+def learning(name: str, title: str, says: str, points: Sequence[CurvePoint], label: str) -> Chart:
+    """The figure against the number of training cases, with intervals."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.6)
+        for each in points:
+            if each.value.low is not None:
+                axes.plot([each.cases] * 2, [each.value.low, each.value.high], color=SERIES[0], linewidth=1.2)
+        known = [each for each in points if each.value.value is not None]
+        axes.plot([p.cases for p in known], [p.value.value for p in known], "o-", color=SERIES[0], markersize=6)
+        axes.set_xscale("log")
+        axes.set_xticks([p.cases for p in known], [str(p.cases) for p in known])
+        axes.minorticks_off()
+        axes.set(xlabel="training cases (each step on the axis multiplies)", ylabel=label)
+        return _draw(figure, name, title, says)
+
+
+def search(name: str, title: str, says: str, values: Sequence[float], label: str) -> Chart:
+    """Each trial's figure, and the best so far."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.2)
+        numbers = np.arange(1, len(values) + 1)
+        axes.plot(numbers, values, "o", color=QUIET, markersize=3.5, label="trial")
+        axes.step(numbers, np.maximum.accumulate(values), where="post", color=SERIES[0], linewidth=1.8, label="best so far")
+        spread = np.quantile(values, [0.1, 1.0])
+        axes.set_ylim(spread[0] - 0.15 * (spread[1] - spread[0]) - 1e-3, spread[1] + 0.1 * (spread[1] - spread[0]) + 1e-3)
+        axes.set(xlabel="trial", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.legend(loc="lower right")
+        return _draw(figure, name, title, says)
+
+
+def forest(name: str, title: str, says: str, rows: Sequence[tuple[str, Metric]], whole: float | None, label: str) -> Chart:
+    """One figure by group with its interval; the dashed line is the figure of all cases."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 0.9 + 0.34 * len(rows))
+        for number, (_, metric) in enumerate(rows):
+            if metric.low is not None:
+                axes.plot([metric.low, metric.high], [number] * 2, color=SERIES[0], linewidth=1.4)
+            if metric.value is not None:
+                axes.plot(metric.value, number, "o", color=SERIES[0], markersize=6)
+        if whole is not None:
+            axes.axvline(whole, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_yticks(range(len(rows)), [text for text, _ in rows])
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label)
+        axes.grid(axis="y", visible=False)
+        return _draw(figure, name, title, says)
+
+
+def scatter(name: str, title: str, says: str, truth: Floats, predicted: Floats, unit: str) -> Chart:
+    """Predicted against true numbers."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure()
+        ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
+        axes.plot(ends, ends, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
+        _dots(axes, truth, predicted)
+        axes.set(xlabel=f"true{unit}", ylabel=f"predicted{unit}")
+        return _draw(figure, name, title, says)
+
+
+def bland_altman(
+    name: str, title: str, says: str, truth: Floats, predicted: Floats, limits: tuple[float, float, float], unit: str
+) -> Chart:
+    """Difference against mean; ``limits``: lower limit of agreement, bias, upper limit."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure()
+        _dots(axes, (truth + predicted) / 2, predicted - truth)
+        for height, dash in zip(limits, ((0, (4, 3)), "-", (0, (4, 3))), strict=True):
+            axes.axhline(height, color=SERIES[1], linewidth=1.2, linestyle=dash)
+            axes.annotate(
+                f"{height:.3g}",
+                (1, height),
+                xycoords=("axes fraction", "data"),
+                xytext=(-2, 3),
+                textcoords="offset points",
+                ha="right",
+            )
+        axes.set(xlabel=f"mean of true and predicted{unit}", ylabel=f"predicted less true{unit}")
+        return _draw(figure, name, title, says)
+
+
+def _dots(axes: Axes, x: Array, y: Array, most: int = 1500) -> None:
+    """Points, of very many an even choice."""
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).astype(np.int64))
+    axes.plot(x[chosen], y[chosen], "o", color=SERIES[0], alpha=0.55, markersize=4, markeredgewidth=0)

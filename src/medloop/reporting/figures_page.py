@@ -1,0 +1,181 @@
+"""What the report of a learnt model and the report of an evaluation have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from medloop.evaluation.evidence import Evidence
+from medloop.reporting import beware, card, growth, parts, words
+from medloop.requests import DatasetSummary
+from medloop.types import Json, Metric, TargetKind
+from medloop.version import VERSION
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Told:
+    """What a report tells of: ``evidence`` and the parts of a result that both verbs have."""
+
+    evidence: Evidence
+    figures: Mapping[str, Metric]
+    dataset: DatasetSummary
+    family: str
+    recipe: str
+    looks: int | None
+    warnings: Sequence[str]
+    subgroups: Sequence[Mapping[str, Json]]
+    accepted_leaks: Sequence[str] = ()
+
+
+def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
+    """Everything that ``figures.html.j2`` shows. ``learnt``: with the parts about learning."""
+    evidence, figures, target = told.evidence, told.figures, told.evidence.target
+    notices = beware.notices(
+        evidence,
+        figures,
+        accepted_leaks=told.accepted_leaks,
+        left_out=told.dataset.left_out,
+        looks=told.looks,
+        warnings=told.warnings,
+        subgroups=told.subgroups,
+    )
+    worst, best = parts.cases_to_see(evidence)
+    grave = [notice.text for notice in notices if notice.level != "note"]
+    number = target.kind is TargetKind.NUMBER
+    found = {
+        "title": words.headline(target),
+        "kicker": kicker,
+        "verdict": words.verdict(target, figures) + _by_chance(evidence),
+        "tiles": parts.tiles(target, figures),
+        "whom": _whom(told),
+        "notices": notices,
+        "judged": card.judged_on(evidence),
+        "intervals_are": _intervals_are(number),
+        "overall": parts.overall(figures),
+        "by_class": parts.by_class(target, figures),
+        "curves": parts.regression(evidence, figures) if number else parts.ranking(evidence),
+        "ranking": not number,
+        "calibration": parts.calibration(evidence, figures),
+        "matrix": parts.confusion(target, evidence.answers),
+        "classes": target.classes,
+        "points": parts.operating_points(evidence),
+        "abstention": parts.abstention(evidence),
+        "worst": worst,
+        "best": best,
+        "number": number,
+        **_subgroups(told),
+        "learning": growth.learning(evidence.learning_curve) if learnt else None,
+        "learning_says": growth.more_labels(evidence.learning_curve) if learnt else "",
+        "data_lines": _data(told),
+        "balance": _balance(evidence),
+        "ladder": None,
+        "search": growth.search(evidence.search) if learnt else (None, [], []),
+        "recipe": evidence.recipe_toml,
+        "methods": card.methods(evidence, told.dataset, told.family, told.recipe, told.looks),
+        "versions": [(name, text) for name, text in evidence.versions.items()],
+        "card": card.model_card(evidence, told.dataset, figures, told.family, grave),
+        "footer": f"Written by medloop {VERSION}. This page holds everything it shows and fetches nothing.",
+    }
+    return found | {"contents": _contents(found)}
+
+
+def _contents(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    sections = (
+        ("figures", "Figures", True),
+        ("curves", "Curves", found["curves"]),
+        ("decisions", "Decisions", found["matrix"] or found["calibration"] or found["points"]),
+        ("abstention", "Abstention", found["abstention"][0]),
+        ("pictures", "Pictures", found["worst"] or found["best"]),
+        ("subgroups", "Subgroups", found["subgroups"]),
+        ("learning", "More labels?", found["learning_says"]),
+        ("data", "Data", True),
+        ("search", "Search", found["ladder"] or found["search"][0] or found["search"][2]),
+        ("recipe", "Recipe", found["recipe"]),
+        ("methods", "Methods", True),
+        ("card", "Model card", True),
+    )
+    return [(name, title) for name, title, there in sections if there]
+
+
+def _intervals_are(number: bool) -> str:
+    if number:
+        return "They are from 1,000 resamples of the patients."
+    return (
+        "For accuracy, sensitivity and specificity they are exact (Clopper-Pearson, patients with several cases counted as "
+        "fewer); for all else they are from 1,000 resamples of the patients."
+    )
+
+
+def _by_chance(evidence: Evidence) -> str:
+    """What always saying the commonest class would reach."""
+    if evidence.target.kind not in (TargetKind.BINARY, TargetKind.MULTICLASS) or len(evidence.answers) == 0:
+        return ""
+    counts = np.bincount(np.asarray(evidence.answers.values), minlength=len(evidence.target.classes))
+    top = int(counts.argmax())
+    return f" Always saying ‘{evidence.target.classes[top]}’ would be right for {100 * counts[top] / counts.sum():.0f} of 100."
+
+
+def _whom(told: Told) -> list[str]:
+    evidence, dataset = told.evidence, told.dataset
+    patients = f" of {dataset.patients} patients" if dataset.patients is not None else " (patients unknown)"
+    split = ", ".join(f"{count} {_PARTS.get(name, name)}" for name, count in dataset.split.items())
+    lines = [
+        f"{dataset.cases} cases{patients}{f' from {evidence.source}' if evidence.source else ''}: {split}.",
+        f"Figures above are of {card.judged_on(evidence)}.",
+    ]
+    if dataset.classes:
+        shown = list(dataset.classes.items())[:8]
+        lines.append(
+            "Classes: " + ", ".join(f"{name} {count}" for name, count in shown) + ("…" if len(dataset.classes) > 8 else ".")
+        )
+    if told.looks is not None and evidence.protocol != "out-of-fold":
+        lines.append(f"Looks at this test set so far, this one included: {told.looks}.")
+    return lines
+
+
+_PARTS = {"train": "for training", "val": "for validation", "test": "for testing"}
+
+
+def _data(told: Told) -> list[str]:
+    dataset = told.dataset
+    lines = [f"Fingerprint of the dataset: {dataset.fingerprint}."]
+    patients = told.evidence.split_patients
+    if patients:
+        lines.append("Patients: " + ", ".join(f"{count} {_PARTS.get(name, name)}" for name, count in patients.items()) + ".")
+    lines += [f"Class ‘{name}’ was left out: {why}" for name, why in dataset.left_out.items()]
+    return lines
+
+
+def _balance(evidence: Evidence) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    names = list(dict.fromkeys(name for counts in evidence.split_classes.values() for name in counts))
+    rows = []
+    for part, counts in evidence.split_classes.items():
+        total = max(1, sum(counts.values()))
+        cells = [f"{counts.get(name, 0)} ({100 * counts.get(name, 0) / total:.0f} %)" for name in names]
+        rows.append((_PARTS.get(part, part), cells))
+    return names, rows
+
+
+def _subgroups(told: Told) -> dict[str, Any]:
+    rows = told.subgroups
+    columns = [name for name in words.TERMS if any(name in row.get("figures", {}) for row in rows)]
+    shown = []
+    for row in rows:
+        found = [(name, parts.metric_of(row["figures"].get(name, Metric(None)))) for name in columns]
+        shown.append(
+            {
+                "name": f"{row['attribute']}: {row['group']}",
+                "cases": row["cases"],
+                "patients": row["patients"],
+                "cells": [(words.shown(name, metric.value), words.interval(name, metric)) for name, metric in found],
+                "worse": ", ".join(words.TERMS[name].title for name in row.get("worse", ()) if name in words.TERMS),
+            }
+        )
+    return {
+        "subgroups": shown,
+        "subgroup_columns": [words.TERMS[name].title for name in columns],
+        "subgroup_charts": parts.subgroup_charts(told.evidence.target, told.figures, rows),
+    }

@@ -1,0 +1,204 @@
+"""Evidence made up for tests: answers of a plausible model, with pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from medloop.evaluation import calibration, decisions, scores, subgroups
+from medloop.evaluation.evidence import Answers, CurvePoint, Evidence
+from medloop.requests import DatasetSummary, EvaluateResult, InspectResult, LearnResult
+from medloop.types import Metric, Target, TargetKind
+from medloop.wire import to_json
+
+TARGETS = {
+    "binary": Target(TargetKind.BINARY, ("normal", "pneumonia")),
+    "multi-class": Target(TargetKind.MULTICLASS, ("neutrophil", "lymphocyte", "monocyte", "eosinophil")),
+    "multi-label": Target(TargetKind.MULTILABEL, ("mass", "nodule", "effusion")),
+    "number": Target(TargetKind.NUMBER, name="bone age", unit="months"),
+}
+RECIPE = 'name = "classical"\nfamily = "classical"\nseed = 0\n\n[[preparation]]\nname = "resize"\n\n[preparation.params]\nsize = [1, 64, 64]\n'
+
+
+def pictures(position: int):
+    """A blurred disk of a size that depends on the position."""
+    y, x = np.mgrid[:64, :64] - 32
+    disk = 200 / (1 + np.exp((np.hypot(x, y) - 8 - position % 17) / 2)) + np.random.default_rng(position).normal(20, 8, (64, 64))
+    return np.repeat(np.clip(disk, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _raw(target: Target, count: int, seed: int, strength: float):
+    draw = np.random.default_rng(seed)
+    if target.kind is TargetKind.BINARY:
+        values = (draw.random(count) < 0.65).astype(np.int64)
+        return values, draw.normal(strength * (values - 0.5), 1)
+    if target.kind is TargetKind.MULTICLASS:
+        values = draw.choice(4, count, p=[0.55, 0.2, 0.17, 0.08])
+        return values, draw.normal(0, 1, (count, 4)) + strength * np.eye(4)[values]
+    if target.kind is TargetKind.MULTILABEL:
+        values = (draw.random((count, 3)) < 0.25).astype(np.float32)
+        raw = draw.normal(0, 1, (count, 3)) + strength * values
+        values[draw.random((count, 3)) < 0.05] = np.nan
+        return values, raw
+    values = draw.normal(120, 30, count)
+    return values, (values + draw.normal(3, 12, count))[:, None]
+
+
+def _answers(target, values, probabilities, decision, split) -> Answers:
+    count = len(values)
+    draw = np.random.default_rng(5)
+    facts = tuple({"sex": "FM"[draw.integers(2)], "site": ("north", "south", "west")[draw.integers(3)]} for _ in range(count))
+    return Answers(
+        names=tuple(f"{split}/scan_{k:04d}.png" for k in range(count)),
+        values=values,
+        probabilities=probabilities,
+        decided=decisions.decide(target, probabilities, decision),
+        patients=np.arange(count) // 2,
+        attributes=facts,
+    )
+
+
+def evidence(kind: str, count: int = 400, *, strength: float = 2.5) -> Evidence:
+    """Evidence of a held-out test."""
+    target = TARGETS[kind]
+    before, raw = _raw(target, 2 * count, 0, strength)
+    here, fresh = _raw(target, count, 1, strength)
+    patients = np.arange(2 * count) // 2
+    calibrator = calibration.fit(target, raw, before, patients)
+    chances = calibration.apply(calibrator, raw)
+    decision = decisions.choose(target, chances, before, patients)
+    name = "r2" if kind == "number" else "auc"
+    points = [(100, 0.86, 0.04), (230, 0.895, 0.03), (430, 0.915, 0.025), (660, 0.931, 0.02)]
+    classes = target.classes or ("cases",)
+    draw = np.random.default_rng(3)
+    return Evidence(
+        target=target,
+        protocol="held-out",
+        answers=_answers(target, here, calibration.apply(calibrator, fresh), decision, "test"),
+        decision=decision,
+        calibrator=calibrator,
+        validation=_answers(target, before, chances, decision, "train"),
+        split_classes={part: {c: 10 * (k + 3) for k, c in enumerate(classes)} for part in ("train", "val", "test")},
+        split_patients={"train": 320, "val": 80, "test": 200},
+        learning_curve=tuple(
+            CurvePoint(cases=n, patients=n // 2, metric=name, value=Metric(v, v - w, v + w)) for n, v, w in points
+        ),
+        search=tuple(
+            {
+                "trial": k,
+                "features": "hog, sift" if k % 3 else "intensity",
+                "estimator": "rbf-svm",
+                "score": float(s),
+                "seconds": 1.5,
+            }
+            for k, s in enumerate(np.clip(0.8 + 0.03 * np.log1p(np.arange(40)) + draw.normal(0, 0.02, 40), 0, 1))
+        ),
+        recipe_toml=RECIPE,
+        versions={"medloop": "0.1.0", "python": "3.11", "numpy": "2.4", "scikit-learn": "1.9"},
+        picture=pictures,
+        source="scans",
+        shortcuts=({"says": "the image's width alone tells the classes apart with an AUC of 0.91", "from": "width", "auc": 0.91},),
+    )
+
+
+def summary(given: Evidence) -> DatasetSummary:
+    """The dataset of `evidence`."""
+    count = len(given.answers)
+    counts = {name: 10 * (k + 3) for k, name in enumerate(given.target.classes)}
+    return DatasetSummary(
+        fingerprint="3fa9c1d2e8b7465f0011",
+        cases=3 * count,
+        patients=3 * count // 2,
+        split={"train": 2 * count - 80, "val": 80, "test": count},
+        classes=counts,
+        left_out={"basophil": "only one patient has it."} if given.target.kind is TargetKind.MULTICLASS else {},
+    )
+
+
+def figures(given: Evidence):
+    """The figures of `evidence`."""
+    answers = given.answers
+    return scores.score(given.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients)
+
+
+def groups(given: Evidence):
+    """The subgroups of `evidence` as results state them."""
+    answers = given.answers
+    rows = subgroups.table(
+        given.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients, answers.attributes
+    )
+    return [to_json(row) for row in rows]
+
+
+def learnt(given: Evidence, **changes) -> LearnResult:
+    """The result beside `evidence`."""
+    name = "r2" if given.target.kind is TargetKind.NUMBER else "auc"
+    result = LearnResult(
+        run="/home/someone/medloop-workspace/runs/20260101-120000-classical",
+        model="/home/someone/medloop-workspace/runs/20260101-120000-classical/model",
+        family="classical",
+        recipe="classical",
+        dataset=summary(given),
+        protocol="held-out",
+        test=figures(given),
+        ladder=[
+            {"family": "classical", "metric": name, "validation": {"value": 0.931, "low": 0.91, "high": 0.95}, "seconds": 61.5}
+        ],
+        looks=2,
+        seconds=80.0,
+        peak_private_mb=600.0,
+        report="report.html",
+        warnings=["8 copies of validation pictures were moved to training."],
+        accepted_leaks=["3 near leaks into the test split were accepted: the figures flatter the model."],
+        subgroups=groups(given),
+    )
+    return replace(result, **changes)
+
+
+def evaluated(given: Evidence) -> EvaluateResult:
+    """The result of an evaluation."""
+    return EvaluateResult(
+        model="/home/someone/runs/first/model",
+        dataset=summary(given),
+        test=figures(given),
+        looks=1,
+        seconds=3.0,
+        report="report.html",
+        warnings=[],
+        subgroups=groups(given),
+    )
+
+
+def inspected() -> InspectResult:
+    """An intake report with something of everything."""
+    return InspectResult(
+        source="/home/someone/scans",
+        files=430,
+        used=400,
+        rejected=[{"path": f"broken/{k:03d}.dcm", "reason": "it is cut off in the middle of its pixels"} for k in range(20)]
+        + [{"path": f"notes/{k}.txt", "reason": "not an image"} for k in range(10)],
+        cases=400,
+        patients=210,
+        classes={"normal": 250, "pneumonia": 150},
+        target="binary",
+        layout="The column 'finding' of labels.csv holds one class a row; images are matched by file name.",
+        columns=[
+            {"column": "image", "read_as": "name of the image", "because": "400 of 402 values name a file"},
+            {"column": "finding", "read_as": "class", "because": "it holds 2 different words"},
+        ],
+        label_problems=[{"row": 17, "name": "scan_0999.png", "problem": "no image of that name"}],
+        series=[{"series": "1.2.3", "slices": 40, "says": "one volume"}],
+        duplicates=[["scan_0001.png", "scan_0002.png"], ["scan_0010.png", "scan_0011.png", "scan_0012.png"]],
+        leaks=[{"a": "scan_0001.png", "b": "scan_0002.png", "kind": "exact", "splits": ["train", "val"]}],
+        conflicts=[{"a": "scan_0010.png", "b": "scan_0011.png", "kind": "near", "labels": ["normal", "pneumonia"]}],
+        shortcuts=[{"from": "width", "auc": 0.91, "says": "the image's width alone tells the classes apart (AUC 0.91)"}],
+        burnt_in_text=["scan_0003.png"],
+        sizes={"64 x 64": 380, "128 x 128": 20},
+        spacings={"unknown": 400},
+        modalities={"unknown": 400},
+        split={"train": 300, "val": 40, "test": 60},
+        warnings=["No patient column was found."],
+        seconds=2.0,
+        report=None,
+    )
