@@ -5,6 +5,6 @@ A step is a module of this room with ``VERSION`` (goes into cache keys: rises wh
 """
 
 from medloop.prep._chain import STEPS, apply, chain, checked, key
-from medloop.prep._plan import MainKind, main_kind, plan
+from medloop.prep._plan import SIDE, VOXELS, MainKind, main_kind, plan
 
-__all__ = ["STEPS", "MainKind", "apply", "chain", "checked", "key", "main_kind", "plan"]
+__all__ = ["SIDE", "STEPS", "VOXELS", "MainKind", "apply", "chain", "checked", "key", "main_kind", "plan"]
