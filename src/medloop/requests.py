@@ -174,7 +174,7 @@ class EvaluateResult:
     model: str
     dataset: DatasetSummary
     test: dict[str, Metric]
-    looks: int
+    looks: int | None
     seconds: float
     report: str
     warnings: list[str] = field(default_factory=list)

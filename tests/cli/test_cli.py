@@ -84,7 +84,7 @@ def test_a_defect_of_ours_shows_no_traceback_and_keeps_the_details(tmp_path, mon
 def test_doctor_finds_a_missing_library(monkeypatch, tmp_path, capsys) -> None:
     from medloop.loop import doctor
 
-    monkeypatch.setattr(doctor, "_LIBRARIES", ("numpy", "surely-not-installed"))
+    monkeypatch.setattr(doctor, "versions", lambda: {"python": "3", "numpy": "2", "surely-not-installed": "missing"})
     assert main(["doctor", "--json", "--workspace", str(tmp_path)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert not said["healthy"]

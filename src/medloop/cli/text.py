@@ -71,7 +71,8 @@ def _(result: r.DryRunResult) -> str:
 @as_text.register
 def _(result: r.EvaluateResult) -> str:
     lines = [f"Judged on {result.dataset.cases} cases.", *_figures(result.test)]
-    lines.append(f"This test set has now been scored {_times(result.looks)}.")
+    if result.looks:
+        lines.append(f"This test set has now been scored {_times(result.looks)}.")
     lines += [f"Beware: {each}" for each in result.warnings]
     return "\n".join([*lines, f"Report: {result.report}"])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import shutil
 import sys
 import tempfile
@@ -14,17 +12,12 @@ from pydicom.uid import JPEG2000, HTJ2KLossless, JPEGBaseline8Bit, JPEGLosslessS
 
 from medloop import registry
 from medloop.compute.local import Compute, cores
+from medloop.loop._versions import LIBRARIES, versions
 from medloop.progress import QUIET, Progress
 from medloop.requests import DoctorRequest, DoctorResult
 from medloop.store.looks import looks_file
-from medloop.version import VERSION
 from medloop.workspace import Workspace
 
-_LIBRARIES = (
-    "numpy", "scipy", "scikit-learn", "optuna", "opencv-python-headless", "scikit-image", "SimpleITK", "pandas", "pydicom",
-    "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm", "nibabel", "Pillow", "tifffile", "onnx", "onnxruntime",
-    "skl2onnx", "safetensors", "tyro", "pydantic", "Jinja2", "matplotlib",
-)  # fmt: skip
 _SYNTAXES = (JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000, HTJ2KLossless, RLELossless)
 _DISK_MB = 2000
 
@@ -32,9 +25,9 @@ _DISK_MB = 2000
 def doctor(workspace: Workspace, request: DoctorRequest, tell: Progress = QUIET) -> DoctorResult:
     """Check this installation and this machine."""
     del request, tell
-    versions = {"medloop": VERSION, "python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
+    found = versions()
     checks = [
-        _libraries(versions),
+        _libraries(found),
         _decoders(),
         _plugins(),
         _workers(),
@@ -42,27 +35,20 @@ def doctor(workspace: Workspace, request: DoctorRequest, tell: Progress = QUIET)
         _disk(workspace.root),
         _looks(),
     ]
-    return DoctorResult(healthy=all(each["state"] in ("ok", "warning") for each in checks), checks=checks, versions=versions)
+    return DoctorResult(healthy=all(each["state"] in ("ok", "warning") for each in checks), checks=checks, versions=found)
 
 
 def _check(what: str, state: str, says: str, fix: str = "") -> dict[str, str]:
     return {"what": what, "state": state, "says": says, "fix": fix}
 
 
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"
-
-
-def _libraries(versions: dict[str, str]) -> dict[str, str]:
-    missing = [name for name, version in versions.items() if version == "missing"]
+def _libraries(found: dict[str, str]) -> dict[str, str]:
+    missing = [name for name, version in found.items() if version == "missing"]
     if missing:
         return _check(
             "libraries", "missing", f"not installed: {', '.join(missing)}.", f"{sys.executable} -m pip install {' '.join(missing)}"
         )
-    return _check("libraries", "ok", f"all {len(_LIBRARIES)} are installed, on Python {versions['python']}.")
+    return _check("libraries", "ok", f"all {len(LIBRARIES)} are installed, on Python {found['python']}.")
 
 
 def _decoders() -> dict[str, str]:

@@ -1,0 +1,69 @@
+"""What `learn` would do and about how long it would take, from headers, labels and a few decoded images."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from medloop import labels, prep, readers
+from medloop.dataset import Options, examine, summary
+from medloop.errors import Unreadable
+from medloop.loop._intake import Means, collect
+from medloop.requests import DryRunResult, LearnRequest, seconds_of
+from medloop.types import ImageRef, Recipe, Step
+from medloop.wire import to_json
+
+_TASTED = 12
+
+
+class _Headers:
+    """What is known of the images without decoding them."""
+
+    def __init__(self, refs: tuple[ImageRef, ...]) -> None:
+        self.refs = refs
+
+
+def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult:
+    """Headers and labels are read, a dozen images decoded; nothing is written."""
+    collection = collect(request.src, request.images, means, keep=False)
+    labelled = labels.read(collection, request)
+    kind = prep.main_kind([case.images[0] for case in labelled.cases])
+    refs = tuple(labelled.cases[at].images[0] for at in kind.kept)
+    steps = recipe.preparation or prep.plan(refs)
+    dataset, findings = examine(labelled, _Headers(refs), (), Options.of(request))
+    reading = _reading_seconds(refs, steps) / max(1, means.compute.workers)
+    budget = seconds_of(request.budget)
+    warnings = [*findings.notes, *(f"{refusal.got} {refusal.fix}" for refusal in findings.refusals)]
+    warnings.append("Copies of pictures are found only when the images are read, and may still change the split.")
+    if reading > budget / 2:
+        warnings.append(f"Reading takes about {reading:.0f} s of the budget of {budget:.0f} s: consider a larger --budget.")
+    if dataset is None:
+        raise findings.refusals[0]
+    stages = [
+        {"step": "read headers and labels", "seconds": round(sum(means.clock.timings.values()), 1)},
+        {"step": "read and prepare images (the first time)", "seconds": round(reading, 1)},
+        {"step": "search, fit, judge and report within the budget", "seconds": round(max(0.0, budget - reading), 1)},
+    ]
+    return DryRunResult(
+        dataset=summary(dataset, findings),
+        family=recipe.family,
+        recipe=recipe.name,
+        preparation=[{"name": step.name, "params": to_json(dict(step.params))} for step in steps],
+        steps=stages,
+        seconds=round(max(budget, reading), 1),
+        warnings=warnings,
+    )
+
+
+def _reading_seconds(refs: tuple[ImageRef, ...], steps: tuple[Step, ...]) -> float:
+    """Seconds in one process for all images, judged by a few of them spread over the collection."""
+    some = [refs[at] for at in np.unique(np.linspace(0, len(refs) - 1, _TASTED).astype(int))]
+    begun, read = time.perf_counter(), 0
+    for ref in some:
+        try:
+            prep.apply(readers.read(ref), steps)
+            read += 1
+        except Unreadable:
+            continue
+    return (time.perf_counter() - begun) / max(1, read) * len(refs)

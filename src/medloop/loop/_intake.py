@@ -1,0 +1,71 @@
+"""The way in, shared by all verbs that read images: find them, decode each once, find copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from medloop import prep, prepared, readers
+from medloop.compute import Compute
+from medloop.dataset import duplicates
+from medloop.dataset.duplicates import Pair
+from medloop.loop._clock import Clock
+from medloop.prepared import Survey
+from medloop.progress import QUIET, Progress
+from medloop.readers import Collection
+from medloop.types import ImageRef, Rejected, Step
+from medloop.workspace import Workspace
+
+Planner = Callable[[Sequence[ImageRef]], tuple[Step, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a verb works with."""
+
+    workspace: Workspace
+    compute: Compute
+    clock: Clock
+    tell: Progress = QUIET
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """Images once every one has been decoded.
+
+    ``pairs``: copies, as rows of ``survey``. ``steps``: the preparation. ``rejected``: the images that cannot be used.
+    """
+
+    survey: Survey
+    pairs: tuple[Pair, ...]
+    steps: tuple[Step, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def collect(src: str, images: str | None, means: Means, *, keep: bool = True) -> Collection:
+    """Find images by their headers. With ``keep`` the next time opens only files that changed. Raises `InputError`."""
+    cache = means.workspace.cache if keep else None
+    with means.clock.stage("scan"):
+        return readers.collect(src, images=images, cache=cache, compute=means.compute, tell=means.tell)
+
+
+def look(refs: Sequence[ImageRef], plan: Planner | None, means: Means, *, copies: bool = True) -> Seen:
+    """Decode every image once and find copies among them.
+
+    ``plan`` gives the preparation for the images of the kind that most are, and the others are left out; None: pictures are
+    looked at, not prepared.
+    """
+    left_out: list[Rejected] = []
+    steps: tuple[Step, ...] = ()
+    if plan is not None:
+        kind = prep.main_kind(refs)
+        left_out = [Rejected(refs[at].name, why) for at, why in kind.left_out]
+        refs = [refs[at] for at in kind.kept]
+        steps = plan(refs)
+    with means.clock.stage("survey"):
+        survey = prepared.survey(refs, cache=means.workspace.cache, steps=steps or None, compute=means.compute, tell=means.tell)
+    pairs: tuple[Pair, ...] = ()
+    if copies:
+        with means.clock.stage("duplicates"):
+            pairs = tuple(duplicates.find(survey.pictures, survey.refs, compute=means.compute, tell=means.tell))
+    return Seen(survey=survey, pairs=pairs, steps=steps, rejected=(*left_out, *survey.rejected))

@@ -1,0 +1,133 @@
+"""How a model is judged: on a held-out test split that is scored once, or out of fold with every choice inside each fold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medloop import registry
+from medloop.compute import Compute
+from medloop.dataset import folds as split_folds
+from medloop.families import FitJob, Fitted
+from medloop.loop._clock import Clock
+from medloop.prepared import PreparedArrays
+from medloop.progress import QUIET, Progress
+from medloop.types import Dataset, Integers, Json, Prediction, Recipe
+
+_SEARCH_SHARE = 0.78
+"""The part of the budget after which the model should be there; the rest is for predicting, the learning curve and the report."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """Everything that learning needs: the dataset, row ``i`` of ``arrays`` prepared from its case ``i``, and where to work."""
+
+    dataset: Dataset
+    arrays: PreparedArrays
+    recipe: Recipe
+    cache: Path
+    compute: Compute
+    tell: Progress = QUIET
+
+    def job(self, train: Integers, deadline: float) -> FitJob:
+        """What a family is asked for."""
+        return FitJob(
+            dataset=self.dataset,
+            arrays=self.arrays,
+            train=train,
+            recipe=self.recipe,
+            deadline=deadline,
+            cache=self.cache,
+            compute=self.compute,
+            tell=self.tell,
+        )
+
+    def fit(self, train: Integers, deadline: float) -> Fitted:
+        """Fit the recipe's family on these cases."""
+        fitted: Fitted = registry.load("families", self.recipe.family).fit(self.job(train, deadline))
+        return fitted
+
+    def predict(self, fitted: Fitted, rows: Integers) -> Prediction:
+        """The model's answers for these cases."""
+        names = [self.dataset.cases[row].name for row in rows]
+        return fitted.model.predict(self.arrays, rows, cases=names, compute=self.compute, cache=self.cache, tell=self.tell)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """A model to keep, and answers for cases that no choice had seen: ``prediction`` row ``j`` is for case ``judged[j]``.
+
+    ``fold`` is ``(N,)`` where the protocol is out-of-fold.
+    """
+
+    protocol: str
+    fitted: Fitted
+    judged: Integers
+    prediction: Prediction
+    fold: Integers | None
+    trials: Sequence[Mapping[str, Json]]
+
+
+def held_out(lesson: Lesson, clock: Clock) -> Outcome:
+    """Tune, calibrate and fit on training and validation cases; answer the test cases once."""
+    with clock.stage("learn"):
+        fitted = lesson.fit(lesson.dataset.indices("train", "val"), clock.deadline(_SEARCH_SHARE))
+    judged = lesson.dataset.indices("test")
+    with clock.stage("predict"):
+        prediction = lesson.predict(fitted, judged)
+    return Outcome(protocol="held-out", fitted=fitted, judged=judged, prediction=prediction, fold=None, trials=list(fitted.trials))
+
+
+def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
+    """Answer each fold by a model that was tuned, calibrated and fitted on the others; then fit the model to keep on all."""
+    fold = split_folds(lesson.dataset, count, lesson.recipe.seed)
+    everyone = np.arange(len(lesson.dataset.cases))
+    parts: list[tuple[Integers, Prediction]] = []
+    trials: list[dict[str, Json]] = []
+    last = clock.deadline(_SEARCH_SHARE)
+    with lesson.tell.task("Folds", count + 1) as tick:
+        for number in range(count):
+            with clock.stage("learn"):
+                fitted = lesson.fit(np.flatnonzero(fold != number), _share(last, count + 1 - number))
+            rows = np.flatnonzero(fold == number)
+            with clock.stage("predict"):
+                parts.append((rows, lesson.predict(fitted, rows)))
+            trials += [{"fold": number + 1, **trial} for trial in fitted.trials]
+            tick(1)
+        with clock.stage("learn"):
+            fitted = lesson.fit(everyone, last)
+        tick(1)
+    trials += [{"fold": "all", **trial} for trial in fitted.trials]
+    return Outcome(protocol="out-of-fold", fitted=fitted, judged=everyone, prediction=_in_order(parts), fold=fold, trials=trials)
+
+
+def _share(last: float, parts: int) -> float:
+    """The moment at which one of ``parts`` equal parts of what is left until ``last`` is spent."""
+    now = time.monotonic()
+    return now + max(0.0, last - now) / parts
+
+
+def _in_order(parts: Sequence[tuple[Integers, Prediction]]) -> Prediction:
+    """The folds' answers, in the order of the cases."""
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
+
+    def joined(name: str) -> Any:
+        return np.concatenate([np.asarray(getattr(each, name)) for _, each in parts])[order]
+
+    return Prediction(
+        cases=tuple(map(str, joined("cases"))),
+        probabilities=joined("probabilities"),
+        labels=tuple(map(str, joined("labels"))),
+        confidence=joined("confidence"),
+        abstain=joined("abstain"),
+    )
+
+
+def again(lesson: Lesson, executed: Recipe) -> Lesson:
+    """The same lesson with the recipe as executed, so that fitting does what was done and searches no more."""
+    return replace(lesson, recipe=executed, tell=QUIET)

@@ -1,0 +1,216 @@
+"""What a run's folder holds, and how it is found again by path or by name.
+
+``run.json`` (request, result, recipe, versions), ``recipe.toml``, ``model/``, ``report.html``, ``split.csv``, ``predictions.csv``,
+``search.json``. Groups are numbers: no patient's identity is written.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medloop.errors import InputError
+from medloop.evaluation.decisions import Decided
+from medloop.store import looks
+from medloop.types import Array, Dataset, Floats, Integers, Json, Prediction, Target, TargetKind
+from medloop.workspace import Workspace, write_json
+
+RUN_FORMAT = 1
+LEARNT = "learnt-from.json"
+JUDGED = "judged"
+"""The part of ``predictions.csv`` that no choice has seen: the test split, or with folds every case."""
+VALIDATION = "validation"
+"""Out-of-fold predictions inside the training data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The predictions of a run for cases its model had not seen: N cases, K classes (a number: K is 1)."""
+
+    cases: tuple[str, ...]
+    truth: tuple[str, ...]
+    labels: tuple[str, ...]
+    probabilities: Floats
+    groups: Integers
+    classes: tuple[str, ...]
+
+
+def find_run(workspace: Workspace, name: str) -> Path:
+    """The folder of a run by path or name. Raises `InputError` with the nearest names."""
+    for path in (Path(name), workspace.runs / name):
+        if (path / "run.json").is_file():
+            return path.absolute()
+    known = sorted(path.parent.name for path in workspace.runs.glob("*/run.json"))
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[-3:]
+    raise InputError(
+        "unknown-run",
+        got=f"There is no run '{name}'.",
+        allowed="The folder of a run (it holds run.json), or the name of a run in the workspace.",
+        fix=f"Did you mean {' or '.join(near)}?"
+        if near
+        else "Make one with medloop learn, or name its workspace with --workspace DIR.",
+    )
+
+
+def find_model(workspace: Workspace, name: str) -> Path:
+    """The folder of a model: its own, or the one inside a run. Raises `InputError`."""
+    for path in (Path(name), Path(name) / "model", workspace.runs / name / "model"):
+        if (path / "model.json").is_file():
+            return path.absolute()
+    if Path(name).is_dir():
+        raise InputError(
+            "no-model",
+            got=f"{name} holds no model.json.",
+            allowed="A model's folder, a run's folder, or a run's name in the workspace.",
+            fix="Name the folder that medloop learn printed after 'Model:'.",
+        )
+    return find_run(workspace, name) / "model"
+
+
+def read_run(path: Path) -> dict[str, Json]:
+    """``run.json`` of a run. Raises `InputError` for one that is damaged or from a newer medloop."""
+    try:
+        content: dict[str, Json] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        newer = int(content["format"]) > RUN_FORMAT
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "damaged-run",
+            got=f"{path / 'run.json'} cannot be read ({type(error).__name__}).",
+            allowed="A run as medloop learn wrote it.",
+            fix="Learn again, or take the run from a backup.",
+        ) from error
+    if newer:
+        raise InputError(
+            "newer-run",
+            got=f"{path.name} was written by a newer medloop (run format {content['format']}).",
+            allowed=f"Run format {RUN_FORMAT}.",
+            fix="Install the newer medloop.",
+        )
+    return content
+
+
+def read_judged(path: Path) -> Judged:
+    """The judged part of a run's ``predictions.csv``. Raises `InputError`."""
+    try:
+        with (path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["part"] == JUDGED]
+        classes = tuple(name[2:] for name in (rows[0] if rows else {}) if name.startswith("p_"))
+        return Judged(
+            cases=tuple(row["case"] for row in rows),
+            truth=tuple(row["truth"] for row in rows),
+            labels=tuple(row["label"] for row in rows),
+            probabilities=np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows]).reshape(
+                len(rows), len(classes)
+            ),
+            groups=np.array([int(row["group"]) for row in rows], dtype=np.int64),
+            classes=classes,
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            "damaged-run",
+            got=f"{path / 'predictions.csv'} cannot be read ({type(error).__name__}).",
+            allowed="A run as medloop learn wrote it.",
+            fix="Learn again, or take the run from a backup.",
+        ) from error
+
+
+def test_key(dataset: Dataset, judged: Integers) -> str:
+    """What looks at these cases are counted by: the content of their pictures."""
+    return looks.content_key(ref.digest for row in judged for ref in dataset.cases[row].images)
+
+
+def write_learnt(folder: Path, dataset: Dataset, learnt: Integers) -> None:
+    """Write down beside a model the hashes of the pictures it learnt from, so that `evaluate` never judges it by them."""
+    digests = sorted(ref.digest for row in learnt for ref in dataset.cases[row].images)
+    write_json(folder / LEARNT, digests)
+
+
+def read_learnt(folder: Path) -> frozenset[str]:
+    """Hashes of the pictures a model learnt from; empty where that was not written down."""
+    try:
+        return frozenset(json.loads((folder / LEARNT).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def truth_text(target: Target, values: Array) -> list[str]:
+    """What each case is labelled with, as one text a case (classes joined by ``|``)."""
+    if target.kind is TargetKind.NUMBER:
+        return [repr(float(value)) for value in values]
+    if target.kind is TargetKind.MULTILABEL:
+        return ["|".join(name for name, on in zip(target.classes, row, strict=True) if on == 1) for row in values]
+    return [target.classes[int(value)] for value in values]
+
+
+def prediction_rows(part: str, target: Target, values: Array, groups: Integers, predicted: Prediction) -> Iterable[list[str]]:
+    """Rows of ``predictions.csv`` under `prediction_head`."""
+    truth = truth_text(target, values)
+    for row, case in enumerate(predicted.cases):
+        numbers = [f"{value:.9g}" for value in predicted.probabilities[row]]
+        abstain = "1" if predicted.abstain[row] else "0"
+        yield [
+            case,
+            part,
+            str(groups[row]),
+            truth[row],
+            predicted.labels[row],
+            f"{predicted.confidence[row]:.6g}",
+            abstain,
+            *numbers,
+        ]
+
+
+def as_prediction(names: Sequence[str], probabilities: Floats, decided: Decided) -> Prediction:
+    """Decided answers under their names."""
+    return Prediction(tuple(names), probabilities, decided.labels, decided.confidence, decided.abstain)
+
+
+def prediction_head(target: Target) -> list[str]:
+    """Column names of ``predictions.csv``."""
+    return [
+        "case",
+        "part",
+        "group",
+        "truth",
+        "label",
+        "confidence",
+        "abstain",
+        *(f"p_{name}" for name in target.classes or ("value",)),
+    ]
+
+
+def split_rows(dataset: Dataset, folds: Sequence[int] | None) -> Iterable[list[str]]:
+    """Rows of ``split.csv``: case, split (or fold), group number, label."""
+    truth = truth_text(dataset.target, dataset.values)
+    for row, case in enumerate(dataset.cases):
+        part = str(dataset.split[row]) if folds is None else f"fold {folds[row] + 1}"
+        yield [case.name, part, str(dataset.groups[row]), truth[row]]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """CSV text."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def run_record(target: Target, request: Json, result: Json, recipe: Json, versions: Mapping[str, str]) -> dict[str, Json]:
+    """The content of ``run.json``."""
+    what = {"kind": target.kind.value, "classes": list(target.classes), "name": target.name, "unit": target.unit}
+    record = {"format": RUN_FORMAT, "target": what, "request": request, "result": result, "recipe": recipe}
+    return record | {"versions": dict(versions)}
+
+
+def run_target(record: Mapping[str, Json]) -> Target:
+    """What a run answers, from its ``run.json``."""
+    what = record["target"]
+    return Target(TargetKind(what["kind"]), tuple(what["classes"]), what["name"], what["unit"])

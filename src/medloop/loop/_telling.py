@@ -1,0 +1,214 @@
+"""From an outcome to a result, a report and a run's folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from medloop import families, recipes
+from medloop.compute.memory import PeakMemory
+from medloop.dataset import Findings, counts, rows, shortcuts, summary
+from medloop.evaluation import decisions, scores, subgroups
+from medloop.evaluation.decisions import Decided
+from medloop.evaluation.evidence import Answers, CurvePoint, Evidence
+from medloop.families import Fitted
+from medloop.labels import Labelled
+from medloop.loop import _runs
+from medloop.loop._clock import Clock
+from medloop.loop._intake import Seen
+from medloop.loop._pictures import shower
+from medloop.loop._protocols import Lesson, Outcome
+from medloop.loop._versions import versions
+from medloop.reporting import learn_page
+from medloop.requests import LearnRequest, LearnResult, listed
+from medloop.store import looks
+from medloop.types import Dataset, Floats, Integers, Json, Metric, Split, TargetKind
+from medloop.wire import to_json
+from medloop.workspace import write_folder, write_json, write_text
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """What was asked for, and what was found on the way. ``unused``: files that were not used."""
+
+    request: LearnRequest
+    run: Path
+    labelled: Labelled
+    seen: Seen
+    findings: Findings
+    unused: int
+
+
+def tell_run(
+    asked: Asked, lesson: Lesson, outcome: Outcome, curve: tuple[CurvePoint, ...], clock: Clock, memory: PeakMemory
+) -> LearnResult:
+    """Score once, save and report. The folder of the run appears whole or not at all."""
+    dataset = lesson.dataset
+    decided = decided_by(outcome.fitted, dataset, outcome.prediction.probabilities)
+    answers = answers_of(dataset, outcome.judged, outcome.prediction.probabilities, decided)
+    with clock.stage("evaluate"):
+        result = _result(asked, lesson, outcome, answers)
+    with clock.stage("report"), write_folder(asked.run) as folder:
+        families.save(outcome.fitted.model, folder / "model")
+        _runs.write_learnt(folder / "model", dataset, outcome.fitted.out_of_fold.indices)
+        page = learn_page(result, _evidence(asked, lesson, outcome, answers, curve))
+        result = _measured(result, clock, memory, outcome)
+        write_text(folder / "report.html", page)
+        _write_tables(folder, lesson, outcome)
+        write_text(folder / "recipe.toml", recipes.to_toml(outcome.fitted.recipe))
+        told = (to_json(asked.request), to_json(result), recipes.to_json(outcome.fitted.recipe))
+        write_json(folder / "run.json", _runs.run_record(dataset.target, *told, versions()))
+    return result
+
+
+def decided_by(fitted: Fitted, dataset: Dataset, probabilities: Floats) -> Decided:
+    """What probabilities come to by the model's own thresholds."""
+    return decisions.decide(dataset.target, probabilities, fitted.model.decision)
+
+
+def answers_of(dataset: Dataset, judged: Integers, probabilities: Floats, decided: Decided) -> Answers:
+    """Answers for the cases ``judged`` beside their truth."""
+    cases = [dataset.cases[row] for row in judged]
+    return Answers(
+        names=tuple(case.name for case in cases),
+        values=dataset.values[judged],
+        probabilities=probabilities,
+        decided=decided,
+        patients=dataset.patients[judged],
+        attributes=tuple(dict(case.attributes) for case in cases),
+    )
+
+
+def score_of(dataset: Dataset, answers: Answers, seed: int) -> dict[str, Metric]:
+    """Every figure that fits the target."""
+    return scores.score(dataset.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients, seed)
+
+
+def subgroup_rows(dataset: Dataset, answers: Answers) -> list[dict[str, Json]]:
+    """The figures of each subgroup, as results state them."""
+    choices = answers.decided.choices
+    found = subgroups.table(dataset.target, answers.values, answers.probabilities, choices, answers.patients, answers.attributes)
+    return [to_json(row) for row in found]
+
+
+def classes_by_split(dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
+    """Cases of each class in each split."""
+    parts = [part.value for part in Split if (dataset.split == part).any()]
+    if dataset.target.kind is TargetKind.NUMBER:
+        return {part: {"cases": len(dataset.indices(part))} for part in parts}
+    return {part: counts(dataset, part) for part in parts}
+
+
+def _result(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers) -> LearnResult:
+    dataset = lesson.dataset
+    counted = looks.record(_runs.test_key(dataset, outcome.judged), "learn")
+    return LearnResult(
+        run=str(asked.run),
+        model=str(asked.run / "model"),
+        family=outcome.fitted.model.family,
+        recipe=lesson.recipe.name,
+        dataset=summary(dataset, asked.findings),
+        protocol=outcome.protocol,
+        test=score_of(dataset, answers, asked.request.seed),
+        ladder=[_rung(lesson, outcome)],
+        looks=counted,
+        seconds=0.0,
+        peak_private_mb=0.0,
+        report=str(asked.run / "report.html"),
+        warnings=_warnings(asked, counted),
+        accepted_leaks=_accepted(asked.findings, asked.request),
+        subgroups=subgroup_rows(dataset, answers),
+    )
+
+
+def _measured(result: LearnResult, clock: Clock, memory: PeakMemory, outcome: Outcome) -> LearnResult:
+    took = clock.timings | dict(outcome.fitted.timings)
+    warnings = list(result.warnings)
+    if clock.budget_s is not None and clock.seconds > 1.1 * clock.budget_s + 30:
+        warnings.append(f"The budget of {clock.budget_s:.0f} s was too short for this data; it took {clock.seconds:.0f} s.")
+    return replace(
+        result,
+        seconds=round(clock.seconds, 2),
+        peak_private_mb=round(memory.peak_mb, 1),
+        timings={name: round(seconds, 3) for name, seconds in took.items()},
+        warnings=warnings,
+    )
+
+
+def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, curve: tuple[CurvePoint, ...]) -> Evidence:
+    dataset, model, out = lesson.dataset, outcome.fitted.model, outcome.fitted.out_of_fold
+    split_classes = classes_by_split(dataset)
+    return Evidence(
+        target=dataset.target,
+        protocol=outcome.protocol,
+        answers=answers,
+        decision=model.decision,
+        calibrator=model.calibrator,
+        validation=answers_of(dataset, out.indices, out.probabilities, decided_by(outcome.fitted, dataset, out.probabilities)),
+        split_classes=split_classes,
+        split_patients={part: len(np.unique(dataset.patients[dataset.indices(part)])) for part in split_classes},
+        learning_curve=curve,
+        search=tuple(outcome.trials),
+        recipe_toml=recipes.to_toml(outcome.fitted.recipe),
+        versions=versions(),
+        picture=shower([dataset.cases[row].images[0] for row in outcome.judged]),
+        source=Path(asked.request.src).name,
+        shortcuts=tuple(shortcuts.find(dataset, asked.seen.survey.pictures, rows(dataset, asked.seen.survey), asked.request.seed)),
+    )
+
+
+def _rung(lesson: Lesson, outcome: Outcome) -> dict[str, Json]:
+    """What the ladder says of this family: its figure on out-of-fold training data, and its time."""
+    dataset, out = lesson.dataset, outcome.fitted.out_of_fold
+    answers = answers_of(dataset, out.indices, out.probabilities, decided_by(outcome.fitted, dataset, out.probabilities))
+    name = "r2" if dataset.target.kind is TargetKind.NUMBER else "auc"
+    return {
+        "family": outcome.fitted.model.family,
+        "metric": name,
+        "validation": to_json(score_of(dataset, answers, 0).get(name, Metric(None, reason="not defined here"))),
+        "seconds": round(sum(outcome.fitted.timings.values()), 2),
+        "trials": len(outcome.trials),
+        "chosen": True,
+    }
+
+
+def _accepted(findings: Findings, request: LearnRequest) -> list[str]:
+    kinds = listed(request.accept_leak)
+    found = Counter(leak["kind"] for leak in findings.leaks if Split.TEST in leak["splits"] and leak["kind"] in kinds)
+    says = "leaks into the test split were accepted: the figures flatter the model"
+    return [f"{count} {kind} {says}." for kind, count in found.items()]
+
+
+def _warnings(asked: Asked, counted: int | None) -> list[str]:
+    """What a reader of the result must know."""
+    told = list(asked.findings.notes)
+    if asked.findings.conflicts:
+        told.append(
+            f"{len(asked.findings.conflicts)} pairs of the same picture carry different labels; medloop inspect names them."
+        )
+    if asked.labelled.problems:
+        told.append(f"{len(asked.labelled.problems)} rows or images did not match each other; medloop inspect names them.")
+    if unused := asked.unused + len(asked.seen.rejected):
+        told.append(f"{unused} files or images were not used; medloop inspect says why.")
+    if counted is None:
+        told.append("Looks at this test set could not be counted: the user's data folder cannot be written.")
+    return told
+
+
+def _write_tables(folder: Path, lesson: Lesson, outcome: Outcome) -> None:
+    dataset, out, judged = lesson.dataset, outcome.fitted.out_of_fold, outcome.judged
+    lines: list[Sequence[str]] = []
+    lines += _runs.prediction_rows(_runs.JUDGED, dataset.target, dataset.values[judged], dataset.groups[judged], outcome.prediction)
+    if outcome.fold is None:
+        decided = decided_by(outcome.fitted, dataset, out.probabilities)
+        validation = _runs.as_prediction([dataset.cases[row].name for row in out.indices], out.probabilities, decided)
+        values, groups = dataset.values[out.indices], dataset.groups[out.indices]
+        lines += _runs.prediction_rows(_runs.VALIDATION, dataset.target, values, groups, validation)
+    write_text(folder / "predictions.csv", _runs.table(_runs.prediction_head(dataset.target), lines))
+    folds = None if outcome.fold is None else outcome.fold.tolist()
+    write_text(folder / "split.csv", _runs.table(["case", "split", "group", "label"], _runs.split_rows(dataset, folds)))
+    write_json(folder / "search.json", to_json(list(outcome.trials)))

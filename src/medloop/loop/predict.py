@@ -1,0 +1,64 @@
+"""Calibrated answers of a saved model for new images, one row a case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from medloop import families
+from medloop.compute import Compute
+from medloop.families import Model
+from medloop.loop._clock import Clock
+from medloop.loop._intake import Means, Seen, collect, look
+from medloop.loop._runs import find_model, table
+from medloop.progress import QUIET, Progress
+from medloop.requests import PredictRequest, PredictResult
+from medloop.types import Prediction, Target
+from medloop.wire import to_json
+from medloop.workspace import Workspace, write_text
+
+
+def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIET) -> PredictResult:
+    """Write ``case, label, confidence, abstain, p_<class> …`` for every image. Raises `InputError`."""
+    clock = Clock()
+    model = families.load(find_model(workspace, request.model))
+    out = Path(request.out or "predictions.csv").absolute()
+    workspace.ready()
+    with Compute(request.workers) as compute:
+        means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
+        collection = collect(request.src, request.images, means)
+        seen = look(collection.refs, lambda _: model.preparation, means, copies=False)
+        prediction = answers(model, seen, means)
+    write_text(out, _csv(model.target, prediction))
+    rejected = (*collection.rejected, *seen.rejected)
+    return PredictResult(
+        out=str(out),
+        cases=len(prediction.cases),
+        abstained=int(prediction.abstain.sum()),
+        labels=dict(Counter(prediction.labels).most_common()) if model.target.classes else {},
+        rejected=[to_json(each) for each in rejected],
+        warnings=list(collection.warnings),
+        seconds=round(clock.seconds, 2),
+    )
+
+
+def answers(model: Model, seen: Seen, means: Means) -> Prediction:
+    """The model's answers for images prepared by its own steps, in the order of the survey. Raises `InputError`."""
+    arrays = seen.survey.arrays
+    if arrays is None:
+        raise ValueError("nothing was prepared")
+    names = [ref.name for ref in seen.survey.refs]
+    return model.predict(arrays, cases=names, compute=means.compute, cache=means.workspace.cache, tell=means.tell)
+
+
+def _csv(target: Target, prediction: Prediction) -> str:
+    head = ["case", "label", "confidence", "abstain", *(f"p_{name}" for name in target.classes)]
+    numbers = prediction.probabilities if target.classes else prediction.probabilities[:, :0]
+    rows = zip(prediction.cases, prediction.labels, prediction.confidence, prediction.abstain, numbers, strict=True)
+    return table(
+        head,
+        (
+            [case, label, "" if sure != sure else f"{sure:.6g}", str(int(quiet)), *(f"{value:.6g}" for value in row)]
+            for case, label, sure, quiet, row in rows
+        ),
+    )
