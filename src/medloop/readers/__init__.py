@@ -1,13 +1,14 @@
 """Images of every format: find them (`collect`), read them (`read`, `read_many`), name their content (`digest`).
 
-A reader is a module here with ``VERSION``, ``claims(head, path)``, ``scan(path)`` (header only, JSON), ``assemble(scans)`` (images
-from scans) and ``read(ref)``. Modules that start with an underscore are parts that readers share.
+A reader is a module here with ``VERSION``, ``claims(head, path)``, ``scan(path, head)`` (header only, JSON),
+``assemble(scans)`` (images from scans) and ``read(ref)``. Modules that start with an underscore are parts that readers share.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from medloop.errors import InputError, Unreadable
 from medloop.progress import QUIET, Progress
 from medloop.readers import _scan, _walk
 from medloop.readers._pieces import Scanned, SeriesFound, digest_of
-from medloop.types import Image, ImageRef, Rejected
+from medloop.types import Image, ImageRef, Json, Rejected
 from medloop.workspace.atomic import explained
 
 __all__ = ["Collection", "SeriesFound", "collect", "digest", "digest_of", "read", "read_many"]
@@ -117,7 +118,7 @@ def _listed(path: Path, cache: Path | None, tell: Progress) -> tuple[Path, list[
         return path.parent, [_walk.one(path)]
     with tell.task("Listing files") as tick:
         seen = []
-        for each in _walk.walk(path, aside=None if cache is None else cache.parent.resolve()):
+        for each in _walk.walk(path, aside=_own(path, cache)):
             seen.append(each)
             tick(1)
     if not seen:
@@ -128,6 +129,14 @@ def _listed(path: Path, cache: Path | None, tell: Progress) -> tuple[Path, list[
             fix="Name the folder that holds the images.",
         )
     return path, seen
+
+
+def _own(root: Path, cache: Path | None) -> Path | None:
+    """What is ours below the source and holds no data: the workspace, or its cache where the workspace is the source."""
+    if cache is None:
+        return None
+    workspace = cache.parent.resolve()
+    return cache if workspace == root or workspace in root.parents else workspace
 
 
 def _sieved(seen: Sequence[_walk.Seen], images: str | None) -> tuple[list[Rejected], list[_walk.Seen]]:
@@ -164,11 +173,19 @@ def _scanned(
         for each in candidates:
             entry = known.pop(each.path, None) or next(answers)
             if entry.reader:
-                scans[entry.reader].append(Scanned(each.path, each.name, each.size, each.mtime_ns, json.loads(entry.found)))
+                scans[entry.reader].append(Scanned(each.path, each.name, each.size, each.mtime_ns, _light(entry.found)))
             else:
                 refused.append(Rejected(each.name, entry.found))
         next(answers, None)
     return scans, refused
+
+
+def _light(found: str) -> Json:
+    """What a scan found; acquisition facts, which files of a series share, are kept once."""
+    content = json.loads(found)
+    if "facts" in content:
+        content["facts"] = sys.intern(content["facts"])
+    return content
 
 
 def _fresh(files: Sequence[_walk.Seen], index: FileIndex | None, compute: Compute, tell: Progress) -> Iterator[Entry]:

@@ -5,47 +5,21 @@ Pixels are never touched. Reasons for files that are no images come from `_dicom
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+import json
 from pathlib import Path
-from typing import Any
 
-import pydicom
-from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
-from pydicom.tag import Tag
 
 from medloop.errors import Unreadable
 from medloop.readers import _mosaic
+from medloop.readers._dicom_elements import Elements, Full, elements_of
 from medloop.readers._dicom_kinds import not_an_image
+from medloop.readers._dicom_tags import FACTS, FLOAT_PIXELS
 from medloop.types import Json
 
-FACTS = {
-    "modality": "Modality", "manufacturer": "Manufacturer", "model": "ManufacturerModelName", "station": "StationName",
-    "institution": "InstitutionName", "body_part": "BodyPartExamined", "view": "ViewPosition", "laterality": "Laterality",
-    "image_laterality": "ImageLaterality", "protocol": "ProtocolName", "series_description": "SeriesDescription",
-    "study_description": "StudyDescription", "kernel": "ConvolutionKernel", "field_strength": "MagneticFieldStrength",
-    "kvp": "KVP", "slice_thickness": "SliceThickness", "echo_time": "EchoTime", "repetition_time": "RepetitionTime",
-    "contrast_agent": "ContrastBolusAgent", "software": "SoftwareVersions", "sex": "PatientSex",
-    "photometric": "PhotometricInterpretation", "patient_position": "PatientPosition",
-}  # fmt: skip
-"""Acquisition facts by the keyword they come from."""
-
-_OTHERS = (
-    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "SeriesNumber",
-    "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "ContentTime",
-    "AcquisitionDateTime", "DiffusionBValue", "EchoNumbers", "ImageType", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
-    "BitsStored", "PixelRepresentation", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "ImagerPixelSpacing", "NominalScannedPixelSpacing", "SpacingBetweenSlices", "SliceLocation", "RescaleSlope", "RescaleIntercept",
-    "ModalityLUTSequence", "FrameIncrementPointer", "PatientAge", "PatientBirthDate", "StudyDate",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-)  # fmt: skip
-_PRIVATE = [0x00190010, 0x0019100A, 0x00290010, 0x00290011, 0x00291010, 0x00291110]
-_TAGS: list[Any] = [Tag(each) for each in (*dict.fromkeys((*FACTS.values(), *_OTHERS)), *_PRIVATE)]
-_PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
-_FLOATS = (0x7FE00008, 0x7FE00009)
+_NOTHING: Elements = Full(Dataset())
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _STARTS = {b"\x02\x00", b"\x08\x00"}
 
 
@@ -61,20 +35,10 @@ def claims(head: bytes, path: Path) -> bool:
     )
 
 
-def scan(path: Path) -> Json:
+def scan(path: Path, head: bytes) -> Json:
     """The header as JSON. Raises `Unreadable` for a file that is broken or no image."""
-    pixels: list[int] = []
-
-    def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
-        del vr, length
-        if tag in _PIXELS:
-            pixels.append(int(tag))
-        return int(tag) >= 0x7FE00008
-
     try:
-        with config.disable_value_validation(), path.open("rb") as file:
-            header: Dataset = read_partial(file, at_pixels, defer_size=None, force=True, specific_tags=_TAGS)
-            return describe(header, pixels[0] if pixels else None)
+        return describe(elements_of(path, head))
     except InvalidDicomError as error:
         raise Unreadable(f"not a readable DICOM file: {error}") from None
     except Unreadable:
@@ -95,26 +59,24 @@ def scan(path: Path) -> Json:
         raise Unreadable(f"a broken DICOM header: {str(error) or type(error).__name__}") from None
 
 
-def describe(header: Dataset, pixels: int | None = None) -> Json:
-    """A header as JSON; ``pixels``: the tag of its pixels where they have not been read. Raises `Unreadable` for no image."""
-    pixels = next((tag for tag in _PIXELS if tag in header), pixels)
-    meta = getattr(header, "file_meta", None) or Dataset()
-    kind = _text(header, "SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", "") or "")
+def describe(header: Elements) -> Json:
+    """A header as JSON; what is unknown is left out of its slices. Raises `Unreadable` for what is no image."""
+    kind = _text(header, "SOPClassUID") or ""
     if reason := not_an_image(kind, _text(header, "Modality")):
         raise Unreadable(reason)
-    rows, columns = _number(header, "Rows"), _number(header, "Columns")
-    if pixels is None or not rows or not columns:
-        empty = len(header) == 0
+    rows, columns = _int(header, "Rows"), _int(header, "Columns")
+    if header.pixels is None or not rows or not columns:
+        empty = not kind and _text(header, "Modality") is None and not rows
         raise Unreadable("not a readable DICOM file: nothing in it makes sense" if empty else "a DICOM file without pixels")
     stored = _int(header, "BitsStored") or _int(header, "BitsAllocated") or 0
     found: dict[str, Json] = {
-        "class": kind, "uid": _text(header, "SOPInstanceUID") or str(meta.get("MediaStorageSOPInstanceUID", "") or "") or None,
+        "class": kind, "modality": _text(header, "Modality"), "uid": _text(header, "SOPInstanceUID"),
         "patient": _text(header, "PatientID"), "study": _text(header, "StudyInstanceUID"),
         "series": _text(header, "SeriesInstanceUID"), "number": _int(header, "SeriesNumber"),
-        "rows": int(rows), "columns": int(columns), "samples": _int(header, "SamplesPerPixel") or 1,
+        "rows": rows, "columns": columns, "samples": _int(header, "SamplesPerPixel") or 1,
         "allocated": _int(header, "BitsAllocated") or stored, "stored": stored, "signed": _int(header, "PixelRepresentation") == 1,
         "frames": max(1, _int(header, "NumberOfFrames") or 1), "photometric": _text(header, "PhotometricInterpretation"),
-        "type": list(_texts(header, "ImageType")), "facts": _facts(header), "float": pixels in _FLOATS,
+        "type": header.texts("ImageType"), "facts": _facts(header), "float": header.pixels in FLOAT_PIXELS,
     }  # fmt: skip
     found["slices"] = _slices(header, found)
     found["mosaic"] = _mosaic.layout(header) if "MOSAIC" in found["type"] else None
@@ -122,13 +84,14 @@ def describe(header: Dataset, pixels: int | None = None) -> Json:
     return found
 
 
-def _facts(header: Dataset) -> dict[str, str]:
-    facts = {name: text for name, keyword in FACTS.items() if (text := "\\".join(_texts(header, keyword)))}
+def _facts(header: Elements) -> str:
+    """Acquisition facts as JSON text, which files of one series share in memory."""
+    facts = {name: text for name, keyword in FACTS.items() if (text := _joined(header, keyword))}
     age = age_years(_text(header, "PatientAge"), _text(header, "PatientBirthDate"), _text(header, "StudyDate"))
     if age is not None:
         facts["age_years"] = f"{age:g}"
         facts["age_band"] = f"{int(age // 10) * 10}-{int(age // 10) * 10 + 9}"
-    return facts
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def age_years(age: str | None, born: str | None, studied: str | None) -> float | None:
@@ -142,24 +105,19 @@ def age_years(age: str | None, born: str | None, studied: str | None) -> float |
     return None
 
 
-def _slices(header: Dataset, found: dict[str, Json]) -> list[Json]:
+def _slices(header: Elements, found: dict[str, Json]) -> list[Json]:
     """One entry a frame where frames are placed one by one, else a single entry for the file."""
-    frames = header.get("PerFrameFunctionalGroupsSequence")
-    shared = (list(header.get("SharedFunctionalGroupsSequence") or [])[:1] or [Dataset()])[0]
+    frames = header.items("PerFrameFunctionalGroupsSequence")
     if frames and len(frames) == found["frames"]:
-        return [_frame(header, shared, frame, number) for number, frame in enumerate(frames)]
-    return [_single(header)]
+        shared = next(iter(header.items("SharedFunctionalGroupsSequence")), _NOTHING)
+        slices = [_frame(header, shared, frame, number) for number, frame in enumerate(frames)]
+    else:
+        slices = [_single(header)]
+    return [{name: value for name, value in each.items() if value is not None} for each in slices]
 
 
-def _single(header: Dataset) -> Json:
-    spacing = next(
-        (
-            each
-            for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-            if (each := _vector(header, name, 2))
-        ),
-        None,
-    )
+def _single(header: Elements) -> Json:
+    spacing = next((each for keyword in _SPACINGS if (each := _vector(header, keyword, 2))), None)
     return {
         "position": _vector(header, "ImagePositionPatient", 3), "orientation": _vector(header, "ImageOrientationPatient", 6),
         "spacing": spacing, "thickness": _number(header, "SpacingBetweenSlices") or _number(header, "SliceThickness"),
@@ -167,14 +125,14 @@ def _single(header: Dataset) -> Json:
         "temporal": _number(header, "TemporalPositionIdentifier"), "trigger": _number(header, "TriggerTime"),
         "b": _number(header, "DiffusionBValue"), "acquisition": _int(header, "AcquisitionNumber"),
         "time": _text(header, "AcquisitionDateTime") or _text(header, "AcquisitionTime") or _text(header, "ContentTime"),
-        "echo": _number(header, "EchoTime"), "kernel": "\\".join(_texts(header, "ConvolutionKernel")) or None, "stack": None,
+        "echo": _number(header, "EchoTime"), "kernel": _joined(header, "ConvolutionKernel"),
         "rescale": _rescale(header),
     }  # fmt: skip
 
 
-def _rescale(header: Dataset) -> Json:
+def _rescale(header: Elements) -> Json:
     """``[slope, intercept]``, ``"lut"`` for a modality LUT, or None."""
-    if header.get("ModalityLUTSequence"):
+    if header.items("ModalityLUTSequence"):
         return "lut"
     slope, intercept = _number(header, "RescaleSlope"), _number(header, "RescaleIntercept")
     if slope is None and intercept is None:
@@ -182,98 +140,62 @@ def _rescale(header: Dataset) -> Json:
     return [1.0 if slope is None else slope, intercept or 0.0]
 
 
-def _frame(header: Dataset, shared: Dataset, frame: Dataset, number: int) -> Json:
+def _frame(header: Elements, shared: Elements, frame: Elements, number: int) -> Json:
     """One frame of an enhanced object: its functional groups, else the shared ones (PS3.3 C.7.6.16)."""
 
-    def group(name: str) -> Dataset:
-        for holder in (frame, shared):
-            items = holder.get(name)
-            if items:
-                item: Dataset = items[0]
-                return item
-        return Dataset()
+    def group(name: str) -> Elements:
+        return next((items[0] for holder in (frame, shared) if (items := holder.items(name))), _NOTHING)
 
     measures, content = group("PixelMeasuresSequence"), group("FrameContentSequence")
     values, diffusion = group("PixelValueTransformationSequence"), group("MRDiffusionSequence")
-    kind = next(
-        (
-            each
-            for name in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
-            if (each := group(name))
-        ),
-        None,
-    )
-    frame_type = "\\".join(_texts(kind, "FrameType")) or None
+    kinds = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
+    frame_type = next((text for name in kinds if (text := _joined(group(name), "FrameType"))), None)
     return {
         "position": _vector(group("PlanePositionSequence"), "ImagePositionPatient", 3),
         "orientation": _vector(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         "spacing": _vector(measures, "PixelSpacing", 2),
         "thickness": _number(measures, "SpacingBetweenSlices") or _number(measures, "SliceThickness"),
-        "location": None, "instance": number + 1, "temporal": _number(content, "TemporalPositionIndex"),
+        "instance": number + 1, "temporal": _number(content, "TemporalPositionIndex"),
         "trigger": _number(group("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime"),
         "b": _number(diffusion, "DiffusionBValue"), "acquisition": _int(content, "FrameAcquisitionNumber"),
         "time": _text(content, "FrameReferenceDateTime") or _text(content, "FrameAcquisitionDateTime"),
-        "echo": _number(group("MREchoSequence"), "EffectiveEchoTime"), "kernel": None,
+        "echo": _number(group("MREchoSequence"), "EffectiveEchoTime"),
         "stack": [_text(content, "StackID"), frame_type, _quantity(group("RealWorldValueMappingSequence"))],
         "rescale": _rescale(values) or _rescale(header),
     }  # fmt: skip
 
 
-def _quantity(mapping: Dataset) -> str | None:
+def _quantity(mapping: Elements) -> str | None:
     """What a parametric map's frame measures."""
     return _text(mapping, "LUTLabel") or _text(mapping, "LUTExplanation")
 
 
-def _axis(header: Dataset) -> str:
+def _axis(header: Elements) -> str:
     """What the frames of a multi-frame file without positions are: ``time`` or ``slices`` (PS3.3 C.7.6.5, NM vectors)."""
-    pointer = header.get("FrameIncrementPointer")
-    tags = {
-        int(tag) for tag in (pointer if isinstance(pointer, (list, pydicom.multival.MultiValue)) else [pointer]) if tag is not None
-    }
+    tags = {int(tag) for tag in header.numbers("FrameIncrementPointer")}
     spatial = {0x00540080, 0x3004000C, 0x00180088}
     if tags & {0x00181063, 0x00181065}:
         return "time"
     return "slices" if tags & spatial and not tags - spatial else "time"
 
 
-def _values(header: Dataset | None, name: str) -> list[Any]:
-    if header is None:
-        return []
-    try:
-        value = header.get(name)
-    except (ValueError, TypeError, NotImplementedError, OverflowError, KeyError, AttributeError):
-        return []
-    if value is None or value == "":
-        return []
-    return list(value) if isinstance(value, (list, tuple, pydicom.multival.MultiValue)) else [value]
+def _text(header: Elements, keyword: str) -> str | None:
+    return next(iter(header.texts(keyword)), None)
 
 
-def _texts(header: Dataset | None, name: str) -> Iterable[str]:
-    return [text for value in _values(header, name) if (text := str(value).replace("\0", "").strip())]
+def _joined(header: Elements, keyword: str) -> str | None:
+    return "\\".join(header.texts(keyword)) or None
 
 
-def _text(header: Dataset | None, name: str) -> str | None:
-    return next(iter(_texts(header, name)), None)
+def _number(header: Elements, keyword: str) -> float | None:
+    return next(iter(header.numbers(keyword)), None)
 
 
-def _number(header: Dataset, name: str) -> float | None:
-    for value in _values(header, name)[:1]:
-        try:
-            number = float(value)
-        except (ValueError, TypeError):
-            return None
-        return number if math.isfinite(number) else None
-    return None
-
-
-def _int(header: Dataset, name: str) -> int | None:
-    number = _number(header, name)
+def _int(header: Elements, keyword: str) -> int | None:
+    number = _number(header, keyword)
     return None if number is None else int(number)
 
 
-def _vector(header: Dataset, name: str, length: int) -> list[float] | None:
-    try:
-        numbers = [float(value) for value in _values(header, name)]
-    except (ValueError, TypeError):
-        return None
-    return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None
+def _vector(header: Elements, keyword: str, length: int) -> list[float] | None:
+    numbers = header.numbers(keyword)
+    return numbers if len(numbers) == length else None

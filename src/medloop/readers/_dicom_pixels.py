@@ -18,6 +18,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medloop.errors import Unreadable
+from medloop.readers._dicom_elements import Full
 from medloop.readers._dicom_header import describe
 from medloop.types import Array, Json
 
@@ -40,7 +41,7 @@ def decode(path: str) -> Decoded:
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(path, force=True)
             _with_syntax(header)
-            found = describe(header)
+            found = describe(Full(header))
             return _shown(header, _frames(header), found)
     except (Unreadable, FileNotFoundError, PermissionError) as error:
         raise Unreadable(str(error) if isinstance(error, Unreadable) else "the file cannot be opened any more") from None
@@ -89,7 +90,7 @@ def _shown(header: Dataset, stored: Array, found: Json) -> Decoded:
     if stored.ndim == 4:
         return Decoded(stored, None, found)
     window = _window(header)
-    rescales = [each["rescale"] for each in found["slices"]]
+    rescales = [each.get("rescale") for each in found["slices"]]
     if "lut" in rescales:
         frames, rescales = np.asarray(apply_modality_lut(stored, header)), []
     else:

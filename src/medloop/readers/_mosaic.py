@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
 
+from medloop.readers._dicom_elements import Elements
+from medloop.readers._dicom_tags import CSA_CREATORS, MOSAIC_COUNT, MOSAIC_CREATOR
 from medloop.types import Array, Json
 
 _WANTED = frozenset({"NumberOfImagesInMosaic", "SliceNormalVector"})
 
 
-def layout(header: Dataset) -> Json:
+def layout(header: Elements) -> Json:
     """``{"slices", "normal"}`` of a mosaic, or None where its number of slices cannot be told. ``normal`` may be None."""
     csa = _csa(header)
-    creator = header.get((0x0019, 0x0010))
-    own = creator is not None and str(creator.value).strip() == "SIEMENS MR HEADER"
-    count = _first(header.get((0x0019, 0x100A)) if own else None, csa, "NumberOfImagesInMosaic")
+    own = header.content(MOSAIC_CREATOR).strip(b"\0 ") == b"SIEMENS MR HEADER"
+    said = [header.content(MOSAIC_COUNT).decode("latin-1").strip("\0 ")] if own else []
+    count = next((int(float(text)) for text in (*said, *csa.get("NumberOfImagesInMosaic", [])) if _is_number(text)), 0)
     normal = csa.get("SliceNormalVector", [])
-    if count is None or count < 1:
+    if count < 1:
         return None
-    return {"slices": int(count), "normal": [float(each) for each in normal] if len(normal) == 3 else None}
+    return {"slices": count, "normal": [float(each) for each in normal] if len(normal) == 3 else None}
 
 
 def side(slices: int) -> int:
@@ -87,24 +87,16 @@ def csa_values(content: bytes, wanted: frozenset[str]) -> dict[str, list[str]]:
     return answer
 
 
-def _csa(header: Dataset) -> dict[str, list[str]]:
+def _csa(header: Elements) -> dict[str, list[str]]:
     """The entries needed from the CSA image header, wherever its private block was put (PS3.5 7.8.1)."""
-    for block in (0x10, 0x11):
-        creator = header.get((0x0029, block))
-        if creator is None or str(creator.value).strip() != "SIEMENS CSA HEADER":
-            continue
-        element = header.get((0x0029, block * 256 + 0x10))
-        try:
-            return csa_values(bytes(element.value), _WANTED) if element is not None else {}
-        except (struct.error, TypeError, ValueError):
-            return {}
+    for creator in CSA_CREATORS:
+        if header.content(creator).strip(b"\0 ") == b"SIEMENS CSA HEADER":
+            try:
+                return csa_values(header.content((creator >> 16 << 16) + (creator & 0xFF) * 256 + 0x10), _WANTED)
+            except struct.error:
+                return {}
     return {}
 
 
-def _first(element: Any, csa: dict[str, list[str]], name: str) -> float | None:
-    value = getattr(element, "value", None)
-    values = [value] if value not in (None, "", b"") else csa.get(name, [])
-    try:
-        return float(values[0]) if values else None
-    except (TypeError, ValueError):
-        return None
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()

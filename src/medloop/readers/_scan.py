@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 
 from medloop import registry
 from medloop.errors import Unreadable
 
-HEAD_BYTES = 512
+HEAD_BYTES = 1 << 15
+"""Bytes read of every file to know its kind; most DICOM headers are no longer."""
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 _TEXTS = (".txt", ".md", ".json", ".xml", ".html", ".htm", ".yaml", ".yml", ".toml", ".log", ".py", ".pdf", ".doc", ".docx", ".rtf")
 _KINDS = {
@@ -31,10 +31,10 @@ def version() -> str:
 def scan(path: str) -> tuple[str, str]:
     """``(reader, JSON of what was found)``, or ``("", reason)`` for a file that no reader can use."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            name = _reader_of(Path(path))
-            return name, json.dumps(registry.load("readers", name).scan(Path(path)), separators=(",", ":"))
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+        name = _reader_of(Path(path), head)
+        return name, json.dumps(registry.load("readers", name).scan(Path(path), head), separators=(",", ":"))
     except Unreadable as error:
         return "", str(error)
     except PermissionError:
@@ -45,16 +45,15 @@ def scan(path: str) -> tuple[str, str]:
         return "", f"it cannot be read from the disk: {error.strerror or error}"
 
 
-def _reader_of(path: Path) -> str:
-    """The reader that claims the file by its first bytes; otherwise the one its name asks for. Raises `Unreadable`."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+def _reader_of(path: Path, head: bytes) -> str:
+    """The reader that claims the file by its first bytes; the one that its name hints at is asked first. Raises `Unreadable`."""
     if not head:
         raise Unreadable("the file is empty (0 bytes)")
-    for name in registry.names("readers"):
+    suffix = path.suffix.lower()
+    hint = _NAMED.get(suffix, "dicom")
+    for name in sorted(registry.names("readers"), key=lambda name: name != hint):
         if registry.load("readers", name).claims(head, path):
             return name
-    suffix = path.suffix.lower()
     if suffix in _NAMED:
         kind = _NAMED[suffix]
         what = "DICOM" if kind == "dicom" else suffix.lstrip(".").upper()

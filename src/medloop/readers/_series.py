@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
+from statistics import median_low
 
 import numpy as np
 
@@ -283,7 +283,7 @@ def _contiguous(layers: _Layers) -> Iterator[tuple[_Layers, str]]:
     if len(steps) < 2:
         yield layers, ""
         return
-    step = median(steps)
+    step = median_low(steps)
     cuts = [place + 1 for place, each in enumerate(steps) if each > step * (1.5 - _EVEN)]
     missing = [steps[cut - 1] / step for cut in cuts]
     multiples = all(abs(each - round(each)) <= 2 * _EVEN * max(1.0, each / 4) for each in missing)

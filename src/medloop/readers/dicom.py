@@ -6,10 +6,11 @@ rescaled units (CT in HU), int16 where that is exact, else float32; MONOCHROME1 
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def read(ref: ImageRef) -> Image:
     slices: list[Slice] = []
     first: Decoded | None = None
     for number, path in enumerate(ref.files):
-        decoded = decode(path)
+        decoded = _decoded(path, ref)
         first = first or decoded
         frames = _picked(ref, decoded)
         start = number * len(frames)
@@ -67,6 +68,13 @@ def read(ref: ImageRef) -> Image:
         pixels=np.ascontiguousarray(stack), spacing_mm=volume.spacing_mm, affine_lps=volume.affine_lps,
         modality=ref.modality, colour=ref.colour, window=first.window,
     )  # fmt: skip
+
+
+def _decoded(path: str, ref: ImageRef) -> Decoded:
+    try:
+        return decode(path)
+    except Unreadable as error:
+        raise error if len(ref.files) == 1 else Unreadable(f"{Path(path).name}: {error}") from None
 
 
 def _picked(ref: ImageRef, decoded: Decoded) -> Array:
@@ -107,8 +115,17 @@ def _without_copies(scans: Sequence[Scanned], done: Assembled) -> list[Scanned]:
         if found["uid"] is None:
             kept.append(file)
             continue
-        position = found["slices"][0]["position"] or ()
-        key = (found["uid"], found["patient"], found["series"], found["rows"], found["columns"], found["frames"], *position)
+        position = found["slices"][0].get("position", ())
+        key = (
+            found["uid"],
+            found["patient"],
+            found["series"],
+            found["rows"],
+            found["columns"],
+            found["frames"],
+            found["allocated"],
+            *position,
+        )
         original = first.setdefault(key, file)
         if original is file:
             kept.append(file)
@@ -140,7 +157,12 @@ def _volumes(files: Sequence[Scanned], done: Assembled) -> Iterator[tuple[Volume
         yield from _of_frames(files[0], done)
         return
     mosaics = [(number, file) for number, file in enumerate(files) if file.found["mosaic"]]
-    yield from _of_mosaics(mosaics, done)
+    yield from _of_mosaics(mosaics)
+    for file in files:
+        if "MOSAIC" in file.found["type"] and not file.found["mosaic"]:
+            done.warnings.append(
+                f"{file.name}: a Siemens mosaic that does not say how many slices it has; it is used as one picture."
+            )
     slices = [each for number, file in enumerate(files) if not file.found["mosaic"] for each in _slices(number, file.found)]
     arranged = _series.arrange(slices)
     done.rejected.extend(Rejected(files[each.file].name, reason) for each, reason in arranged.left)
@@ -177,7 +199,7 @@ def _known(volume: Volume) -> Volume:
     return volume
 
 
-def _of_mosaics(mosaics: Sequence[tuple[int, Scanned]], done: Assembled) -> Iterator[tuple[Volume, str]]:
+def _of_mosaics(mosaics: Sequence[tuple[int, Scanned]]) -> Iterator[tuple[Volume, str]]:
     """Mosaics of one series: each file a volume, files of equal kind and place its time points."""
     groups: dict[Any, list[Slice]] = defaultdict(list)
     for number, file in mosaics:
@@ -192,7 +214,6 @@ def _of_mosaics(mosaics: Sequence[tuple[int, Scanned]], done: Assembled) -> Iter
         if len(ordered) > 1:
             volume.says.append(f"{len(ordered)} time points, told apart by their order in the series")
         yield volume, "mosaic"
-    del done
 
 
 def _mosaic_volume(layers: list[list[Slice]], found: Json) -> Volume:
@@ -213,17 +234,17 @@ def _slices(number: int, found: Json) -> list[Slice]:
     kinds = (*shared, ("class", found["class"]), ("image type", "\\".join(found["type"])))
     made = []
     for frame, each in enumerate(found["slices"]):
-        position, orientation, how = each["position"], each["orientation"], "stated"
-        if position is None and each["location"] is not None and found["facts"].get("modality") in _STACKED:
+        position, orientation, how = each.get("position"), each.get("orientation"), "stated"
+        if position is None and "location" in each and found["modality"] in _STACKED:
             position, orientation, how = [0.0, 0.0, each["location"]], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "from the slice location"
-        echo = None if each["echo"] is None else round(each["echo"], 3)
-        stack = tuple(each["stack"]) if each["stack"] else None
-        kind = (*kinds, ("echo time", echo), ("kernel", each["kernel"]), ("stack", stack), ("position", how))
+        echo = round(each["echo"], 3) if "echo" in each else None
+        stack = tuple(each["stack"]) if "stack" in each else None
+        kind = (*kinds, ("echo time", echo), ("kernel", each.get("kernel")), ("stack", stack), ("position", how))
         made.append(
             Slice(
                 file=number, frame=frame, position=_tuple(position), orientation=_tuple(orientation),
-                spacing=_tuple(each["spacing"]), thickness=each["thickness"], instance=each["instance"] or 0, kind=kind,
-                times=tuple((_TIME_NAMES[name], each[name]) for name in _TIMES),
+                spacing=_tuple(each.get("spacing")), thickness=each.get("thickness"), instance=each.get("instance", 0), kind=kind,
+                times=tuple((_TIME_NAMES[name], each.get(name)) for name in _TIMES),
             )
         )  # fmt: skip
     return made
@@ -242,7 +263,8 @@ def _add(files: Sequence[Scanned], volume: Volume, item: str, done: Assembled, t
     several = len(used) > 1 or (item.startswith("frames") and len(members) < found["frames"])
     name = _name(used, found, several, taken)
     colour = shape[1] == 3
-    facts = {**found["facts"], "rows": shape[3], "columns": shape[4], "bits": found["stored"], "format": "DICOM",
+    texts = json.loads(found["facts"])
+    facts = {**texts, "rows": shape[3], "columns": shape[4], "bits": found["stored"], "format": "DICOM",
              "file_bytes": sum(file.size for file in used), "told_apart": volume.apart or None}  # fmt: skip
     if len(used) == 1:
         facts["sop_uid"] = found["uid"]
@@ -255,7 +277,6 @@ def _add(files: Sequence[Scanned], volume: Volume, item: str, done: Assembled, t
     )  # fmt: skip
     if len(used) > 1 or shape[0] * shape[2] > 1:
         says = "; ".join(text for text in (*volume.says, volume.apart) if text)
-        texts = found["facts"]
         done.series.append(
             SeriesFound(
                 name,
@@ -324,7 +345,7 @@ def _file_dtype(found: Json, colour: bool) -> str:
     if found["float"]:
         return "float32"
     stored = f"{'int' if found['signed'] else 'uint'}{size}"
-    rescales = [each["rescale"] for each in found["slices"]]
+    rescales = [each.get("rescale") for each in found["slices"]]
     if colour or all(each is None or each == [1.0, 0.0] for each in rescales):
         return stored
     if "lut" in rescales:

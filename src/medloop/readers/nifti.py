@@ -7,6 +7,7 @@ affine of index (x, y, z) only changes the signs of its first two rows. A sixth 
 from __future__ import annotations
 
 import gzip
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ def claims(head: bytes, path: Path) -> bool:
     return name.endswith((".nii", ".nii.gz")) or head[344:348] in (b"n+1\0", b"n+2\0")
 
 
-def scan(path: Path) -> Json:
+def scan(path: Path, head: bytes) -> Json:
     """Shape, spacing and type from the header alone. Raises `Unreadable`."""
+    del head
     with _explained(path):
         volume = _opened(path)
         shape, colour = _shape(volume)
@@ -85,7 +87,9 @@ def read(ref: ImageRef) -> Image:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise Unreadable(f"broken or cut off: {error}") from None
     except (ImageFileError, HeaderDataError, OSError, ValueError, TypeError, OverflowError) as error:

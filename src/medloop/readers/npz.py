@@ -36,8 +36,9 @@ def claims(head: bytes, path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def scan(path: Path) -> Json:
+def scan(path: Path, head: bytes) -> Json:
     """Shape and type of each split's images, from the arrays' headers. Raises `Unreadable`."""
+    del head
     with _explained(path), zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         found = {split: _array_header(archive, f"{split}_images.npy") for split in SPLITS if f"{split}_images.npy" in names}
