@@ -1,0 +1,5 @@
+"""``python -m medloop`` is the command line."""
+
+from medloop.cli import main
+
+raise SystemExit(main())
