@@ -18,7 +18,16 @@ TARGETS = {
     "multi-label": Target(TargetKind.MULTILABEL, ("mass", "nodule", "effusion")),
     "number": Target(TargetKind.NUMBER, name="bone age", unit="months"),
 }
-RECIPE = 'name = "classical"\nfamily = "classical"\nseed = 0\n\n[[preparation]]\nname = "resize"\n\n[preparation.params]\nsize = [1, 64, 64]\n'
+RECIPE = """name = "classical"
+family = "classical"
+seed = 0
+
+[[preparation]]
+name = "resize"
+
+[preparation.params]
+size = [1, 64, 64]
+"""
 
 
 def pictures(position: int):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ _SHOWN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", 
 class Subgroup:
     """The figures of the cases whose ``attribute`` is ``group``.
 
-    ``worse`` names the figures whose interval lies wholly on the bad side of the figure of all other cases.
+    ``worse`` names the figures whose interval lies wholly on the bad side of the figure of all cases.
     """
 
     attribute: str
@@ -41,27 +41,35 @@ def table(
     seed: int = 0,
 ) -> list[Subgroup]:
     """Every group of at least 10 cases of every attribute that has 2 to 12 such groups. Arguments as in `scores.score`."""
-    found: list[Subgroup] = []
     values = np.asarray(values)
+
+    def figures(keep: Array) -> dict[str, Metric]:
+        chosen = None if choices is None else choices[keep]
+        found = scores.score(target, values[keep], probabilities[keep], chosen, patients[keep], seed)
+        return {name: found[name] for name in _SHOWN if name in found}
+
+    parts = list(_groups(attributes))
+    whole = figures(np.ones(len(values), dtype=bool)) if parts else {}
+    rows = []
+    for attribute, group, inside in parts:
+        here = figures(inside)
+        worse = tuple(name for name in here if _worse(name, here[name], whole[name]))
+        rows.append(Subgroup(attribute, group, int(inside.sum()), len(np.unique(patients[inside])), here, worse))
+    return rows
+
+
+def _groups(attributes: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, Array]]:
+    """``(attribute, group, (N,) bool)`` of every group to be shown."""
     for attribute in sorted({name for each in attributes for name in each}):
         column = np.array([each.get(attribute, "") for each in attributes])
         sizes = Counter(column[column != ""].tolist())
         groups = sorted(name for name, size in sizes.items() if size >= FEWEST_CASES)
-        if not 2 <= len(groups) <= MOST_GROUPS:
-            continue
-        for group in groups:
-            sides = []
-            for keep in (column == group, column != group):
-                chosen = None if choices is None else choices[keep]
-                sides.append(scores.score(target, values[keep], probabilities[keep], chosen, patients[keep], seed))
-            inside, outside = ({name: side[name] for name in _SHOWN if name in side} for side in sides)
-            worse = tuple(name for name in inside if _worse(name, inside[name], outside[name]))
-            count = len(np.unique(patients[column == group]))
-            found.append(Subgroup(attribute, group, sizes[group], count, inside, worse))
-    return found
+        if 2 <= len(groups) <= MOST_GROUPS:
+            for group in groups:
+                yield attribute, group, column == group
 
 
-def _worse(name: str, inside: Metric, outside: Metric) -> bool:
-    if inside.low is None or inside.high is None or outside.value is None:
+def _worse(name: str, inside: Metric, whole: Metric) -> bool:
+    if inside.low is None or inside.high is None or whole.value is None:
         return False
-    return inside.low > outside.value if name == "mae" else inside.high < outside.value
+    return inside.low > whole.value if name == "mae" else inside.high < whole.value

@@ -48,8 +48,6 @@ def notices(
         if row.get("worse")
     ]
     found += [Notice("note", text) for text in warnings]
-    if evidence.signed is None:
-        found.append(Notice("note", "For research and development. Not for clinical use: nobody has signed for that."))
     return sorted(found, key=lambda notice: _LEVELS.index(notice.level))
 
 

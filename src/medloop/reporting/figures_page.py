@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from medloop.evaluation import curves
 from medloop.evaluation.evidence import Evidence
 from medloop.reporting import beware, card, growth, parts, words
 from medloop.requests import DatasetSummary
@@ -48,7 +47,8 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
     found = {
         "title": words.headline(target),
         "kicker": kicker,
-        "verdict": words.verdict(target, figures) + _by_chance(evidence),
+        "stamp": None if evidence.signed else "Not for clinical use",
+        "verdict": f"{words.verdict(target, figures)} {_in_a_hundred(evidence)}",
         "tiles": parts.tiles(target, figures),
         "whom": _whom(told),
         "notices": notices,
@@ -109,13 +109,25 @@ def _intervals_are(number: bool) -> str:
     )
 
 
-def _by_chance(evidence: Evidence) -> str:
-    """What always saying the commonest class would reach."""
-    if evidence.target.kind not in (TargetKind.BINARY, TargetKind.MULTICLASS) or len(evidence.answers) == 0:
+def _in_a_hundred(evidence: Evidence) -> str:
+    """The decisions in natural frequencies (binary), and what always saying the commonest class would reach."""
+    choices = evidence.answers.decided.choices
+    if choices is None or choices.ndim == 2 or len(evidence.answers) == 0:
         return ""
-    counts = np.bincount(np.asarray(evidence.answers.values), minlength=len(evidence.target.classes))
-    top = int(counts.argmax())
-    return f" Always saying ‘{evidence.target.classes[top]}’ would be right for {100 * counts[top] / counts.sum():.0f} of 100."
+    classes = evidence.target.classes
+    counts = curves.confusion(evidence.answers.values, choices, len(classes))
+    rare = counts.sum(axis=1).min() < 0.1 * counts.sum()
+    of = 1000 if rare and evidence.target.kind is TargetKind.BINARY else 100
+    share = of * counts / counts.sum()
+    top = int(share.sum(axis=1).argmax())
+    told = f"Always saying ‘{classes[top]}’ would be right for {share[top].sum():.0f} of {of}."
+    if evidence.target.kind is TargetKind.MULTICLASS:
+        return told
+    (spared, alarmed), (missed, found) = share
+    return (
+        f"Of {of} cases like these, {missed + found:.0f} are ‘{classes[1]}’: {found:.0f} found, {missed:.0f} missed; of the "
+        f"{spared + alarmed:.0f} others {alarmed:.0f} raise a false alarm. {told}"
+    )
 
 
 def _whom(told: Told) -> list[str]:

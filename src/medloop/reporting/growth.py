@@ -48,14 +48,14 @@ def search(trials: Sequence[Mapping[str, Json]]) -> tuple[Chart | None, list[str
     """A chart of the search, and the best trials as a table: columns and rows."""
     name = next((key for key in _SCORES if any(_number(trial.get(key)) is not None for trial in trials)), None)
     if name is None:
-        return None, *_table(list(trials[:_MOST_TRIALS]))
+        return None, *table(list(trials[:_MOST_TRIALS]))
     scored = [(trial, value) for trial in trials if (value := _number(trial.get(name))) is not None]
     best = [trial for trial, _ in sorted(scored, key=lambda pair: -pair[1])[:_MOST_TRIALS]]
     chart = None
     if len(scored) >= 3:
         says = f"{len(trials)} configurations were tried; each dot is one, judged by cross-validation on training cases only."
         chart = charts.search("search", "The search", says, [value for _, value in scored], "cross-validated figure")
-    return chart, *_table(best)
+    return chart, *table(best)
 
 
 def _number(value: Json) -> float | None:
@@ -64,7 +64,8 @@ def _number(value: Json) -> float | None:
     return float(value)
 
 
-def _table(rows: Sequence[Mapping[str, Json]]) -> tuple[list[str], list[list[str]]]:
+def table(rows: Sequence[Mapping[str, Json]]) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows of text, from rows of data."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return names, [[_text(row.get(name)) for name in names] for row in rows]
 

@@ -11,8 +11,9 @@ from medloop.evaluation import curves, decisions, intervals
 from medloop.evaluation.curves import Line
 from medloop.evaluation.decisions import OperatingPoint
 from medloop.evaluation.evidence import Answers, Evidence
-from medloop.reporting import charts, sheets, words
+from medloop.reporting import charts, words
 from medloop.reporting.charts import Chart
+from medloop.reporting.sheets import Picture
 from medloop.types import Array, Floats, Json, Metric, Target, TargetKind
 
 PICTURES = 8
@@ -38,15 +39,6 @@ class Figure:
     interval: str
     means: str
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture with what is said below it. ``uri`` is None where the file could no longer be read."""
-
-    uri: str | None
-    name: str
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +237,6 @@ def _positions(evidence: Evidence) -> tuple[Array, Array]:
 def _picture(evidence: Evidence, position: int) -> Picture:
     answers, target = evidence.answers, evidence.target
     found = evidence.picture(int(position)) if evidence.picture is not None else None
-    uri = None if found is None else sheets.data_uri(found)
     value = answers.values[position]
     if target.kind is TargetKind.NUMBER:
         unit = f" {target.unit}" if target.unit else ""
@@ -256,7 +247,7 @@ def _picture(evidence: Evidence, position: int) -> Picture:
     else:
         sure = 100 * float(answers.decided.confidence[position])
         lines = (f"is {target.classes[int(value)]}", f"said {answers.decided.labels[position]}, {sure:.0f} %")
-    return Picture(uri, answers.names[position], lines)
+    return Picture.of(found, answers.names[position], lines)
 
 
 def subgroup_charts(target: Target, figures: Mapping[str, Metric], rows: Sequence[Mapping[str, Json]]) -> list[Chart]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image as Pillow
@@ -15,9 +16,30 @@ from PIL import Image as Pillow
 from medloop.types import Array, Image
 
 LONGEST = 320
+SHOWN, LEAST_SHOWN = 176, 160
+"""Pictures are shown so high, and at least so wide, in CSS pixels."""
 _GAP = 4
 _CT_WINDOW = (40.0, 400.0)
 _LOSSLESS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture, shown ``width`` by ``height`` CSS pixels, with what is said below it. ``uri`` None: it could not be read."""
+
+    uri: str | None
+    name: str
+    lines: tuple[str, ...]
+    width: int = SHOWN
+    height: int = SHOWN
+
+    @staticmethod
+    def of(found: Array | None, name: str, lines: tuple[str, ...]) -> Picture:
+        """From ``(Y, X, 3)`` uint8, or None."""
+        if found is None:
+            return Picture(None, name, lines)
+        scale = max(SHOWN / found.shape[0], LEAST_SHOWN / found.shape[1])
+        return Picture(data_uri(found), name, lines, round(scale * found.shape[1]), round(scale * found.shape[0]))
 
 
 def as_picture(image: Image) -> Array:

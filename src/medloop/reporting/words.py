@@ -63,7 +63,7 @@ def interval(name: str, metric: Metric) -> str:
     """The interval as text, or why there is none."""
     if metric.low is None or metric.high is None:
         return metric.reason or "no interval"
-    return f"{shown(name, metric.low)} to {shown(name, metric.high)}"
+    return f"{shown(name, metric.low).removesuffix(' %')} to {shown(name, metric.high)}"
 
 
 def tile_says(name: str, metric: Metric, target: Target) -> str:
