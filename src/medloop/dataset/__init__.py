@@ -1,6 +1,10 @@
 """The snapshot a model learns from: cases, groups, copies, splits, fingerprint."""
 
-from medloop.dataset.snapshot import Findings, Options, Surveyed, build, counts, duplicate_groups, examine, rows, summary
+from medloop.dataset._findings import Findings, Surveyed, duplicate_groups
+from medloop.dataset.judging import judged_by
+from medloop.dataset.snapshot import Options, build, counts, examine, rows, summary
 from medloop.dataset.splits import folds
 
-__all__ = ["Findings", "Options", "Surveyed", "build", "counts", "duplicate_groups", "examine", "folds", "rows", "summary"]
+__all__ = [
+    "Findings", "Options", "Surveyed", "build", "counts", "duplicate_groups", "examine", "folds", "judged_by", "rows", "summary",
+]  # fmt: skip

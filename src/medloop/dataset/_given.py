@@ -16,12 +16,11 @@ from medloop.types import Floats, Integers, Split
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Division:
-    """``split``: ``(N,)`` of train, val, test, or an empty text for cases that the given split does not place. ``first``: the same
-    as given, before ``moved`` cases went from validation to training. ``given``: the data's own layout was followed.
+    """``split``: ``(N,)`` of train, val, test, or an empty text for cases that the given split does not place. ``moved``: ``(N,)``,
+    cases that went from validation to training. ``given``: the data's own layout was followed.
     """
 
     split: NDArray[np.str_]
-    first: NDArray[np.str_]
     moved: NDArray[np.bool_]
     given: bool
     notes: tuple[str, ...]
@@ -32,15 +31,16 @@ def divide(
 ) -> Division:
     """Keep and complete the given split, or make one: 70 % training, 10 % validation, 20 % test, by groups, stratified.
 
-    With ``folds`` no test split is taken; a given one is kept aside. Given training and test without validation: validation is
+    With ``folds`` every case is in training, whatever split is given. Given training and test without validation: validation is
     taken from training. Given training and validation without test: the validation part becomes the test, and a new one is taken
     from training.
     """
     split = np.array([part.value if part else "" for part in given], dtype="<U5")
     present = {part for part in PARTS if (split == part).any()}
+    if folds:
+        return _pooled(len(split), divided=len(present) > 1)
     if Split.TRAIN not in present or len(present) < 2:
-        return _own(balance, grouped.groups, names, seed, folds=folds)
-    first = split.copy()
+        return _own(balance, grouped.groups, names, seed)
     moved = mend(split, grouped.groups)
     split[moved] = Split.TRAIN
     notes = ["The split is the one given with the data."]
@@ -48,24 +48,27 @@ def divide(
         notes.append(f"{lost} cases that the given split does not place are left out.")
     if count := int(moved.sum()):
         notes.append(f"{count} validation cases of patients or pictures that are in training too were moved to training.")
-    if Split.TEST not in present and not folds:
+    if Split.TEST not in present:
         split[split == Split.VAL] = Split.TEST
         notes.append("The data give no test split: the given validation part is the test, and is scored once.")
-    if not (split == Split.VAL).any() and not folds:
+    if not (split == Split.VAL).any():
         inside = np.flatnonzero(split == Split.TRAIN)
         split[inside] = _carved(balance[inside], grouped.groups[inside], [names[index] for index in inside.tolist()], seed)
         notes.append("A validation part was taken from the training cases, by patient.")
-    return Division(split, first, moved, True, tuple(notes))
+    return Division(split, moved, True, tuple(notes))
 
 
-def _own(balance: Floats, groups: Integers, names: Sequence[str], seed: int, *, folds: bool) -> Division:
-    if folds:
-        split = np.full(len(groups), Split.TRAIN.value, dtype="<U5")
-        notes: tuple[str, ...] = ("Every case is judged out of fold; no test split is kept aside.",)
-    else:
-        split = np.array(PARTS, dtype="<U5")[deal(balance, groups, names, SHARES, seed, (0, 2))]
-        notes = ("No split is given: 70 % training, 10 % validation, 20 % test were drawn by patient, stratified.",)
-    return Division(split, split, np.zeros(len(groups), dtype=np.bool_), False, notes)
+def _pooled(count: int, *, divided: bool) -> Division:
+    """Every case to learn from and to judge by, out of fold."""
+    split = np.full(count, Split.TRAIN.value, dtype="<U5")
+    aside = " The split given with the data is not used." if divided else ""
+    return Division(split, split == "", False, (f"Every case is judged out of fold, grouped by patient.{aside}",))
+
+
+def _own(balance: Floats, groups: Integers, names: Sequence[str], seed: int) -> Division:
+    split = np.array(PARTS, dtype="<U5")[deal(balance, groups, names, SHARES, seed, (0, 2))]
+    notes = ("No split is given: 70 % training, 10 % validation, 20 % test were drawn by patient, stratified.",)
+    return Division(split, np.zeros(len(groups), dtype=np.bool_), False, notes)
 
 
 def _carved(balance: Floats, groups: Integers, names: Sequence[str], seed: int) -> NDArray[np.str_]:

@@ -37,13 +37,13 @@ def accepted(text: str) -> tuple[str, ...]:
 
 
 def find(cases: Sequence[Case], split: Array, links: Iterable[Link]) -> list[dict[str, Json]]:
-    """Every link that crosses a split: ``a``, ``b`` (case names), ``kind``, ``splits``. For a patient in two splits, one entry for
-    each case outside the split of the patient's first case.
+    """Every link that crosses a split: ``a``, ``b`` (case names), ``kind``, ``splits``; cases of no split cross nothing. For a
+    patient in two splits, one entry for each case outside the split of the patient's first case.
     """
     return [
         {"a": cases[link.a].name, "b": cases[link.b].name, "kind": link.kind, "splits": [str(split[link.a]), str(split[link.b])]}
         for link in links
-        if split[link.a] != split[link.b]
+        if split[link.a] != split[link.b] and split[link.a] and split[link.b]
     ]
 
 

@@ -7,29 +7,22 @@ person knows which label is right; dropping them from a test would flatter the f
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medloop.dataset import leaks as leaking
 from medloop.dataset._classes import encode, rare, without
+from medloop.dataset._findings import Findings, Surveyed, conflicts, duplicate_groups, links_of, usable
 from medloop.dataset._given import Division, divide
 from medloop.dataset.fingerprint import fingerprint
-from medloop.dataset.groups import Copy, Groups, Link, group, joined
+from medloop.dataset.groups import Copy, Groups, Link, group
 from medloop.dataset.splits import part_of, strata
-from medloop.errors import InputError, MedloopError, Refused
+from medloop.errors import InputError, Refused
 from medloop.labels import Labelled
 from medloop.requests import DatasetSummary, LearnRequest
-from medloop.types import Array, Case, Dataset, ImageRef, Json, LabelValue, Provenance, Split, Target, TargetKind
-
-
-class Surveyed(Protocol):
-    """What is needed of a survey: the readable images with their digests, in the order to which the positions of copies refer."""
-
-    @property
-    def refs(self) -> Sequence[ImageRef]: ...  # noqa: D102
+from medloop.types import Array, Case, Dataset, Split, Target, TargetKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +56,6 @@ class Options:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Findings:
-    """What was found on the way to a dataset.
-
-    ``duplicates``: groups of image names that are the same picture. ``leaks``: ``a``, ``b``, ``kind``, ``splits``. ``conflicts``:
-    ``a``, ``b``, ``kind``, ``labels`` (the same picture under different labels). ``moved``: cases moved from validation to
-    training. ``left_out``: classes with the reason. ``dropped``: cases with the reason. ``refusals``: why learning must not go on;
-    `build` raises the first.
-    """
-
-    duplicates: list[list[str]] = field(default_factory=list)
-    leaks: list[dict[str, Json]] = field(default_factory=list)
-    conflicts: list[dict[str, Json]] = field(default_factory=list)
-    moved: list[str] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    dropped: list[dict[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    refusals: list[MedloopError] = field(default_factory=list)
-
-
 def build(
     labelled: Labelled, survey: Surveyed, duplicates: Sequence[Copy], options: Options | None = None
 ) -> tuple[Dataset, Findings]:
@@ -95,9 +68,7 @@ def build(
     if findings.refusals:
         raise findings.refusals[0]
     if dataset is None:
-        raise Refused(
-            "too-few", got="No case can be learnt from.", allowed="Labelled, readable images.", fix="Run medloop inspect."
-        )
+        raise ValueError("a dataset that cannot be built must say why")
     leaking.check(dataset, (options or Options()).accept_leak)
     return dataset, findings
 
@@ -108,14 +79,17 @@ def examine(
     """As `build`, but never refuses: ``findings.refusals`` says what is wrong; the dataset is None where none can be made."""
     options = options or Options()
     findings = Findings(duplicates=duplicate_groups(survey.refs, duplicates))
-    cases, labels = _usable(labelled, survey, findings)
+    cases, labels = usable(labelled, survey, findings)
     values = encode(labelled.target, labels)
-    links = _links(cases, survey, duplicates)
-    findings.conflicts.extend(_conflicts(cases, labels, links))
+    links = links_of(cases, survey, duplicates)
+    findings.conflicts.extend(conflicts(cases, labels, links))
     grouped = group(cases, links)
     findings.notes.extend(grouped.notes)
     if grouped.notes:
         cases = [replace(case, patient=None) for case in cases]
+    findings.leaks.extend(leaking.find(cases, np.array([case.given_split or "" for case in cases], dtype=np.str_), grouped.links))
+    if not any(case.patient or case.group for case in cases):
+        findings.notes.append("Patients are not known: each picture, with its copies, counts as a patient of its own.")
     target, values, kept = _learnable(labelled.target, values, grouped, cases, findings)
     if findings.refusals:
         return None, findings
@@ -125,16 +99,6 @@ def examine(
     if division is None:
         return None, findings
     return _snapshot(cases, target, values, grouped, division, options, findings), findings
-
-
-def duplicate_groups(refs: Sequence[ImageRef], duplicates: Iterable[Copy]) -> list[list[str]]:
-    """Names of the images that are copies of each other (exact or near), transitively, in order."""
-    edges = [(pair.a, pair.b) for pair in duplicates]
-    parts = joined(len(refs), edges)
-    together: dict[int, list[str]] = {}
-    for position in sorted({end for edge in edges for end in edge}):
-        together.setdefault(int(parts[position]), []).append(refs[position].name)
-    return list(together.values())
 
 
 def rows(dataset: Dataset, survey: Surveyed) -> NDArray[np.int64]:
@@ -165,61 +129,10 @@ def summary(dataset: Dataset, findings: Findings) -> DatasetSummary:
     )
 
 
-def _usable(labelled: Labelled, survey: Surveyed, findings: Findings) -> tuple[list[Case], list[LabelValue]]:
-    """Cases whose images could all be read, with the surveyed references, and their label values."""
-    read = {ref.name: ref for ref in survey.refs}
-    cases, values = [], []
-    for case, label in zip(labelled.cases, labelled.labels, strict=True):
-        images = tuple(read[ref.name] for ref in case.images if ref.name in read)
-        if label.provenance is Provenance.AI_ONLY:
-            findings.dropped.append({"name": case.name, "reason": "its label was made by a model alone"})
-        elif len(images) < len(case.images):
-            findings.dropped.append({"name": case.name, "reason": "its image could not be used"})
-        else:
-            cases.append(replace(case, images=images))
-            values.append(label.value)
-    return cases, values
-
-
-def _links(cases: Sequence[Case], survey: Surveyed, duplicates: Iterable[Copy]) -> list[Link]:
-    """Copies as links between cases."""
-    owner = {ref.name: position for position, case in enumerate(cases) for ref in case.images}
-    ends = [owner.get(ref.name, -1) for ref in survey.refs]
-    found = [Link(min(ends[pair.a], ends[pair.b]), max(ends[pair.a], ends[pair.b]), str(pair.kind)) for pair in duplicates]
-    return [link for link in found if link.a >= 0 and link.a != link.b]
-
-
 def _within(links: Iterable[Link], kept: Array) -> list[Link]:
     """The links between cases that are kept, with their new positions."""
     place = {int(old): new for new, old in enumerate(kept)}
     return [Link(place[link.a], place[link.b], link.kind) for link in links if link.a in place and link.b in place]
-
-
-def _conflicts(cases: Sequence[Case], labels: Sequence[LabelValue], links: Iterable[Link]) -> list[dict[str, Json]]:
-    return [
-        {
-            "a": cases[link.a].name,
-            "b": cases[link.b].name,
-            "kind": link.kind,
-            "labels": [_said(labels[link.a]), _said(labels[link.b])],
-        }
-        for link in links
-        if _differ(labels[link.a], labels[link.b])
-    ]
-
-
-def _differ(one: LabelValue, two: LabelValue) -> bool:
-    """Whether two label values contradict each other; an unknown contradicts nothing."""
-    if isinstance(one, tuple) and isinstance(two, tuple):
-        other = dict(two)
-        return any(value is not None and other.get(name, value) not in (None, value) for name, value in one)
-    return one != two
-
-
-def _said(value: LabelValue) -> str:
-    if isinstance(value, tuple):
-        return "|".join(name for name, on in value if on)
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _learnable(
@@ -276,10 +189,8 @@ def _divided(
     for index in np.flatnonzero(division.split == ""):
         findings.dropped.append({"name": names[index], "reason": "the given split does not place it"})
     findings.notes.extend(division.notes)
-    links = [link for link in grouped.links if division.split[link.a] and division.split[link.b]]
-    findings.leaks.extend(leaking.find(cases, division.first, links))
     findings.moved.extend(names[index] for index in np.flatnonzero(division.moved))
-    if refusal := leaking.refuse(leaking.find(cases, division.split, links), options.accept_leak):
+    if refusal := leaking.refuse(leaking.find(cases, division.split, grouped.links), options.accept_leak):
         findings.refusals.append(refusal)
     has_test = bool((division.split == Split.TEST).any()) or options.folds is not None
     if not has_test or not (division.split == Split.TRAIN).any():

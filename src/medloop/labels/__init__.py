@@ -12,12 +12,13 @@ from medloop import registry
 from medloop.errors import InputError
 from medloop.labels import _lists
 from medloop.labels._labelled import LabelFormat, Labelled
+from medloop.labels._words import NOTHING
 from medloop.requests import SourceRequest, listed
 
 if TYPE_CHECKING:
     from medloop.readers import Collection
 
-__all__ = ["LabelFormat", "Labelled", "find", "read"]
+__all__ = ["NOTHING", "LabelFormat", "Labelled", "find", "read"]
 
 
 def read(collection: Collection, request: SourceRequest) -> Labelled:

@@ -35,10 +35,11 @@ _MOST_TABLES = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Reading:
-    """A table understood: which column names the images, what the rows mean, the matches of each row."""
+    """A table understood: which column names the images, its cells (``named``) and their matches, what the other columns are."""
 
     sheet: Sheet
     identity: str
+    named: tuple[str, ...]
     matches: list[Match]
     roles: dict[str, str]
     profiles: dict[str, Profile]
@@ -112,7 +113,7 @@ def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> _Read
     roles = {name: role for name, role in roles.items() if name not in layout.columns}
     if group == identity:
         roles = roles | {identity: "group"}
-    return _Reading(sheet, identity, matches, roles, profiles, layout)
+    return _Reading(sheet, identity, sheet.column(identity), matches, roles, profiles, layout)
 
 
 def _group_role(group: str, roles: dict[str, str]) -> str:
@@ -221,7 +222,7 @@ def _row_problems(reading: _Reading, refs: Sequence[ImageRef]) -> list[dict[str,
     """Rows that name no image or several, that have no label, or whose cells are wrong."""
     sheet, wrong = reading.sheet, dict(reading.layout.wrong)
     found = [problem(number, "", "more cells than the header has columns; the rest is not read") for number in sheet.odd]
-    for row, (number, name, match) in enumerate(zip(sheet.numbers, sheet.column(reading.identity), reading.matches, strict=True)):
+    for row, (number, name, match) in enumerate(zip(sheet.numbers, reading.named, reading.matches, strict=True)):
         if not name:
             found.append(problem(number, "", f"column '{reading.identity}' is empty"))
         elif not match.found:
@@ -268,7 +269,7 @@ def _agreed(reading: _Reading, rows: Sequence[int], ref: ImageRef, problems: lis
 
 def _said(reading: _Reading, row: int, *, shared: bool, split: Split | None) -> Said:
     """What the row says beside the label. A row that means several images keeps them together."""
-    own = reading.sheet.column(reading.identity)[row]
+    own = reading.named[row]
     cells = {role: (name, reading.profiles[name].cells[row]) for name, role in reading.roles.items() if name in reading.profiles}
     said = {role: cell for role, (_, cell) in cells.items() if cell}
     identity_role = _ROLE_OF.get(plain(reading.identity))
