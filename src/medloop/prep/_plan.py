@@ -133,17 +133,16 @@ def _within_budget(extent: Floats, native: Floats, voxels: int) -> tuple[list[fl
 
     No axis is finer than ``native`` (nothing is invented); what a coarse axis leaves of the budget goes to the others, alike.
     """
+    coarse = np.full(3, float(np.prod(extent / native)) <= voxels)
     spacing = native.astype(np.float64)
-    coarse = np.zeros(3, bool)
-    while not coarse.all() and float(np.prod(extent / spacing)) > voxels:
+    while not coarse.all():
         fixed = float(np.prod(extent[coarse] / native[coarse]))
-        even = float(np.prod(extent[~coarse]) * fixed / voxels) ** (1 / max(1, int((~coarse).sum())))
-        spacing[~coarse] = even
+        even = float(np.prod(extent[~coarse]) * fixed / voxels) ** (1 / int((~coarse).sum()))
+        spacing = np.where(coarse, native, even)
         sticking = ~coarse & (native > even)
         if not sticking.any():
             break
-        spacing[sticking] = native[sticking]
-        coarse |= sticking
+        coarse = coarse | sticking
     spacing = np.round(spacing, 3)
     return spacing.tolist(), [max(1, round(float(part))) for part in extent / spacing]
 
