@@ -120,6 +120,13 @@ def test_a_turned_volume_is_seen_through_and_other_volumes_are_not_copies(alone:
     assert [(pair.a, pair.b, pair.kind) for pair in found] == [(3, 6, "near")]
 
 
+def test_small_chests_are_seen_through_and_told_apart(alone: Compute) -> None:
+    chests = [chest(seed) for seed in range(60)]
+    copies = [jpeg(chests[0].T.copy()), scaled(chests[1], 2), cv2.resize(chests[2], (14, 14), interpolation=cv2.INTER_AREA)]
+    found = duplicates.find(table([*chests, *copies]), refs(63), compute=alone)
+    assert [(pair.a, pair.b) for pair in found] == [(0, 60), (1, 61), (2, 62)]
+
+
 def test_a_crowd_of_copies_is_one_group_in_bounded_work(alone: Compute) -> None:
     crowd = [jpeg(scene(0), quality) for quality in range(40, 95)] + [scene(0)] * 30 + [scene(1)]
     found = duplicates.find(table(crowd), refs(len(crowd)), compute=alone)

@@ -2,8 +2,8 @@
 
 A copy is what a person would call the same picture, also when it was turned by 90°, flipped, saved again as JPEG or scaled.
 Descriptors of thumbnails only propose pairs. A pair counts after it has been aligned and compared at the finest size that both
-pictures have: the correlation of the pixels must reach 0.98, and that of fine detail alone 0.85, because round cells or chests
-are alike in the large without being the same picture.
+pictures have, at most 64 pixels a side (16 for volumes): the correlation of the pixels must reach 0.98, and that of fine detail
+alone 0.85 to 0.95, because round cells or chests are alike in the large without being the same picture.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from medloop.types import Array, Floats, ImageRef, Integers
 
 SAME_PIXELS = 0.98
 """Correlation of the pixels that a near copy must reach."""
-SAME_DETAIL = 0.85
-"""Correlation of fine detail that a near copy must reach."""
+SAME_DETAIL = (0.95, 0.85)
+"""Correlation of fine detail that a near copy must reach at up to 20, and from 48, pixels a side: the fewer, the more."""
+_FEW_AND_MANY = (20, 48)
 _PROPOSED = 0.93
 _TIE = 0.03
 _TILE = 1024
 _CROWDED = 0.004
 _MOST = 32
 _CHUNK = 1024
-_FEWEST_PIXELS = 144
+_FEWEST_PIXELS = 196
 _ALL_PAIRS = 400
 
 
@@ -190,7 +191,8 @@ def _compare(job: tuple[Array, Array, Integers, tuple[int, ...]]) -> Floats:
     places = likeness.turns(a.shape[1], a.ndim - 1).places[turn]
     turned = np.take_along_axis(a.reshape(len(a), -1), places, axis=1).reshape(a.shape)
     whole, fine = likeness.correlations(turned, b, sides)
-    return np.where((whole >= SAME_PIXELS) & (fine >= SAME_DETAIL), whole, np.nan)
+    needed = np.interp(min(sides), _FEW_AND_MANY, SAME_DETAIL)
+    return np.where((whole >= SAME_PIXELS) & (fine >= needed), whole, np.nan)
 
 
 def _same_pixels(pictures: Pictures) -> dict[bytes, list[int]]:
