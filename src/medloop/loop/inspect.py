@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medloop import labels
@@ -41,6 +42,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
         collection = collect(request.src, request.images, means)
         labelled, unread = _labels(collection, request)
         seen = look(collection.refs, None, means)
+        labelled = None if labelled is None else _readable(labelled, seen)
     dataset, findings = None, Findings(duplicates=duplicate_groups(seen.survey.refs, seen.pairs))
     if labelled is not None:
         dataset, findings = examine(labelled, seen.survey, seen.pairs, Options(seed=request.seed))
@@ -73,6 +75,13 @@ def _labels(collection: Collection, request: InspectRequest) -> tuple[Labelled |
         if request.labels is not None or request.label_columns is not None:
             raise
         return None, f"{error.got} {error.fix}"
+
+
+def _readable(labelled: Labelled, seen: Seen) -> Labelled:
+    """Without the cases whose images cannot be used."""
+    good = {ref.name for ref in seen.survey.refs}
+    rows_ = [row for row, case in enumerate(labelled.cases) if case.images[0].name in good]
+    return replace(labelled, cases=tuple(labelled.cases[row] for row in rows_), labels=tuple(labelled.labels[row] for row in rows_))
 
 
 def _result(
