@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import threadpoolctl
 
 from medloop.families import _heads, _quality
 from medloop.families._heads import Spec
+from medloop.families._tables import Ready
 from medloop.types import Array, Floats, Integers, Target, TargetKind
 
 
@@ -34,8 +36,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What became of a configuration. ``state``: ``complete``, ``hopeless``, ``too slow``. ``ranks``: AUC or R squared of the folds
-    done. ``scores``: the quality of each fold, empty unless complete. ``raw``: ``(n, K)`` out-of-fold scores."""
+    """What became of a configuration. ``state``: ``complete``, ``hopeless``, ``too slow``. ``ranks``: AUC (or R squared) of the
+    folds done. ``scores``: the quality of each fold, empty unless complete. ``raw``: ``(n, K)`` out-of-fold scores."""
 
     spec: Spec
     state: str
@@ -43,6 +45,11 @@ class Trial:
     ranks: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
     raw: Floats | None = field(default=None, repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every fold was done and says something."""
+        return self.state == "complete" and bool(np.isfinite(self.score))
 
     @property
     def score(self) -> float:
@@ -59,7 +66,7 @@ def columns(target: Target) -> int:
 def cross_validate(
     problem: Problem,
     spec: Spec,
-    tables: Mapping[int, Floats],
+    tables: Ready,
     *,
     hopeless: Callable[[list[float]], bool] = lambda ranks: False,
     late: Callable[[float], bool] = lambda seconds: False,
@@ -72,11 +79,11 @@ def cross_validate(
     def one(number: int) -> float:
         held = np.flatnonzero(problem.fold == number)
         seen = np.flatnonzero(problem.fold != number)
-        head = _heads.learn(spec, _rows(tables, spec, seen), problem.values[seen], problem.target, problem.seed)
-        raw[held] = head.raw(_rows(tables, spec, held))
+        head = _heads.learn(spec, tables, seen, problem.values[seen], problem.target, problem.seed)
+        raw[held] = head.raw(tables, held)
         return _quality.ranking(problem.target, problem.values[held], raw[held])
 
-    with ThreadPoolExecutor(problem.threads) as pool:
+    with ThreadPoolExecutor(problem.threads, initializer=_alone) as pool:
         for first in range(0, problem.count, problem.threads):
             wave = range(first, min(first + problem.threads, problem.count))
             ranks.extend(pool.map(one, wave))
@@ -89,5 +96,6 @@ def cross_validate(
     return Trial(spec, "complete", problem.clock() - start, tuple(ranks), tuple(scores.tolist()), raw)
 
 
-def _rows(tables: Mapping[int, Floats], spec: Spec, rows: Integers) -> dict[int, Floats]:
-    return {each: tables[each][rows] for each in spec.features}
+def _alone() -> None:
+    """OpenMP counts threads for each thread anew: folds side by side must not each take every core."""
+    threadpoolctl.threadpool_limits(1, user_api="openmp")

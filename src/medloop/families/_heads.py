@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,12 +13,12 @@ from sklearn.decomposition import PCA
 from medloop.families import _estimators
 from medloop.families._estimators import Task
 from medloop.families._scorers import Growing, Kernel, Linear, Scorer, Trees
-from medloop.types import Array, Floats, Json, Target, TargetKind
+from medloop.families._tables import BLOCK, Ready, blocks, take
+from medloop.types import Array, Floats, Integers, Json, Target, TargetKind
 
 LIMIT = 8.0
 """Standard deviations at which a feature is cut off: one strange picture must not decide."""
-_PCA_ROWS = 10_000
-_BLOCK = 4096
+_SAMPLE = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +65,16 @@ class Scale:
 
     def __call__(self, rows: Floats) -> Floats:
         """``(n, D)`` to ``(n, D)`` or ``(n, components)`` float32."""
-        parts = [self._block(rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK)]
-        return np.concatenate(parts) if parts else np.empty((0, self.width), np.float32)
-
-    @property
-    def width(self) -> int:
-        """Columns that come out."""
-        return len(self.mean) if self.basis is None else self.basis.shape[1]
-
-    def _block(self, rows: Floats) -> Floats:
         z = rows.astype(np.float32) - self.mean
         z *= self.inverse
         np.clip(z, -LIMIT, LIMIT, out=z)
         z *= self.weight
         return z if self.basis is None or self.centre is None else np.asarray((z - self.centre) @ self.basis, np.float32)
+
+    @property
+    def width(self) -> int:
+        """Columns that come out."""
+        return len(self.mean) if self.basis is None else self.basis.shape[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,51 +86,53 @@ class Head:
     scorer: Scorer
     unit: float = 1.0
 
-    def raw(self, tables: Mapping[int, Floats]) -> Floats:
-        """``(n, K)`` raw scores from the tables of features."""
-        return self.scorer.raw(self.scale(joined(self.spec, tables)))
+    def raw(self, tables: Ready, rows: Integers) -> Floats:
+        """``(n, K)`` raw scores of rows of the tables."""
+        return np.concatenate([self.scorer.raw(self.scale(take(tables, self.spec.features, part))) for part in blocks(rows)])
 
-    def finished(self, tables: Mapping[int, Floats], unit: float) -> Head:
+    def finished(self, tables: Ready, rows: Integers, unit: float) -> Head:
         """As it can be saved: trees become ONNX, checked against scikit-learn on these rows."""
         scorer = self.scorer
         if isinstance(scorer, Growing):
-            scorer = scorer.finished(self.scale(joined(self.spec, tables)))
+            scorer = scorer.finished(self.scale(take(tables, self.spec.features, rows[:BLOCK])))
         return replace(self, scorer=scorer, unit=unit)
 
 
-def learn(spec: Spec, tables: Mapping[int, Floats], values: Array, target: Target, seed: int, threads: int = 1) -> Head:
-    """Learn a head from tables of features ``(n, D)`` and values as in `types.Dataset` (numbers: standardised)."""
-    sizes = [tables[each].shape[1] for each in spec.features]
-    rows = joined(spec, tables)
-    scale = _scale(rows, sizes, spec, seed)
-    classes = max(1, len(target.classes))
-    scorer = _estimators.fit(spec.estimator, Task(spec.params, target.kind, scale(rows), values, classes, seed, threads))
-    return Head(spec, scale, scorer)
+def learn(spec: Spec, tables: Ready, rows: Integers, values: Array, target: Target, seed: int, threads: int = 1) -> Head:
+    """Learn a head from rows of the tables and their values as in `types.Dataset` (numbers: standardised)."""
+    scale = _scale(spec, tables, rows, seed)
+    z = np.empty((len(rows), scale.width), np.float32)
+    for start, part in zip(range(0, len(rows), BLOCK), blocks(rows), strict=True):
+        z[start : start + BLOCK] = scale(take(tables, spec.features, part))
+    task = Task(spec.params, target.kind, z, values, max(1, len(target.classes)), seed, threads)
+    return Head(spec, scale, _estimators.fit(spec.estimator, task))
 
 
-def joined(spec: Spec, tables: Mapping[int, Floats]) -> Floats:
-    """The features of a head side by side."""
-    parts = [tables[each] for each in spec.features]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
-
-def _scale(rows: Floats, sizes: Sequence[int], spec: Spec, seed: int) -> Scale:
-    mean = rows.mean(axis=0, dtype=np.float64)
-    deviation = rows.std(axis=0, dtype=np.float64)
+def _scale(spec: Spec, tables: Ready, rows: Integers, seed: int) -> Scale:
+    mean, deviation = _moments(spec, tables, rows)
     live = deviation > 1e-6 * np.maximum(1e-6, np.abs(mean))
     inverse = np.where(live, 1 / np.where(live, deviation, 1.0), 0.0)
+    sizes = [tables[each].width for each in spec.features]
     weight = np.concatenate([np.full(size, 1 / math.sqrt(size) if spec.even else 1.0) for size in sizes])
     bare = Scale(*(each.astype(np.float32) for each in (mean, inverse, weight)))
-    sample = rows if len(rows) <= _PCA_ROWS else rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:_PCA_ROWS])]
-    z = bare(sample)
+    few = rows if len(rows) <= _SAMPLE else np.sort(np.random.default_rng(seed).permutation(rows)[:_SAMPLE])
+    z = bare(take(tables, spec.features, few))
     if 0 < spec.components < min(z.shape):
-        pca = PCA(spec.components, svd_solver="covariance_eigh" if z.shape[1] <= len(z) else "full", random_state=seed).fit(z)
-        bare = replace(bare, centre=pca.mean_.astype(np.float32), basis=np.ascontiguousarray(pca.components_.T, np.float32))
-        z = bare(sample)
-    length = math.sqrt(float(np.mean(np.sum(z.astype(np.float64) ** 2, axis=1)))) or 1.0
+        pca = PCA(spec.components, svd_solver="randomized", iterated_power=4, random_state=seed).fit(z)
+        centre, basis = pca.mean_.astype(np.float32), np.ascontiguousarray(pca.components_.T, np.float32)
+        bare, z = replace(bare, centre=centre, basis=basis), (z - centre) @ basis
+    length = math.sqrt(float(np.mean(np.einsum("nd,nd->n", z, z, dtype=np.float64)))) or 1.0
     if bare.basis is None:
         return replace(bare, weight=bare.weight / np.float32(length))
     return replace(bare, basis=bare.basis / np.float32(length))
+
+
+def _moments(spec: Spec, tables: Ready, rows: Integers) -> tuple[Floats, Floats]:
+    """Mean and deviation of each feature, read in blocks, in float64."""
+    mean = sum(take(tables, spec.features, part).sum(axis=0, dtype=np.float64) for part in blocks(rows)) / len(rows)
+    parts = (take(tables, spec.features, part) - mean for part in blocks(rows))
+    squares = sum(np.einsum("nd,nd->d", part, part) for part in parts)
+    return np.asarray(mean), np.sqrt(np.asarray(squares) / len(rows))
 
 
 def head_parts(head: Head, name: str) -> tuple[dict[str, Json], dict[str, Array], dict[str, bytes]]:

@@ -2,7 +2,8 @@
 
 Classes: the mean of AUC (one against the rest, macro) and of balanced accuracy at the threshold (class weights) of best balanced
 accuracy over all out-of-fold scores. AUC says how well cases are ranked, balanced accuracy whether decisions can be made of it,
-and neither is flattered by a common class. Numbers: R squared. Computed fold by fold, so that it has a standard error.
+and neither is flattered by a common class. Numbers: the share of the variance explained. Computed fold by fold, so that it has a
+standard error; a fold without both classes takes the AUC over all.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from medloop.types import Array, Floats, Integers, Target, TargetKind
 
 
 def ranking(target: Target, values: Array, raw: Floats) -> float:
-    """Macro AUC of ``(n, K)`` raw scores, or R squared; NaN where there is nothing to rank."""
-    one = np.ones((len(values), 1))
+    """Macro AUC of ``(n, K)`` raw scores, NaN where there is nothing to rank; for numbers (standardised) the share of the variance
+    explained."""
     if target.kind is TargetKind.NUMBER:
-        return float(weighted.r2(np.asarray(values, np.float64), raw[:, 0])(one)[0])
+        return 1.0 - float(np.mean((np.asarray(values, np.float64) - raw[:, 0]) ** 2))
     if target.kind is TargetKind.BINARY:
         return _auc(np.asarray(values) == 1, raw[:, 0])
     if target.kind is TargetKind.MULTICLASS:
@@ -34,9 +35,10 @@ def fold_scores(target: Target, values: Array, raw: Floats, fold: Integers, grou
     ranked = np.array([ranking(target, values[held], raw[held]) for held in each])
     if target.kind is TargetKind.NUMBER:
         return ranked
+    ranked = np.where(np.isnan(ranked), ranking(target, values, raw), ranked)
     hits = _hits(target, values, raw, groups)
     decided = np.array([_balanced(values[held], hits[held], target) for held in each])
-    return (ranked + decided) / 2
+    return np.asarray((ranked + decided) / 2)
 
 
 def _against(raw: Floats, k: int) -> Floats:

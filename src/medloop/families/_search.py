@@ -7,7 +7,6 @@ the trials before it. Nothing but the job's training cases is looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,34 +14,38 @@ import optuna
 from optuna.trial import TrialState
 
 from medloop import features, registry
-from medloop.errors import InputError
+from medloop.errors import InputError, unknown_name
 from medloop.families._cross import Problem, Trial, cross_validate
-from medloop.families._estimators import ESTIMATORS
+from medloop.families._estimators import suiting
 from medloop.families._heads import Spec
 from medloop.families._job import FitJob
 from medloop.families._space import Space, first_guesses
 from medloop.families._tables import Tables
 from medloop.features import Feature
 
-PATIENCE = 40
+PATIENCE = 30
 """The search ends after so many trials without a better one."""
-HEADS = 4
+HEADS = 3
 """At most so many heads are averaged."""
-_RESERVE, _LEAST = 0.06, 1.0
-_HOPELESS = 0.03
-_START = {"extra-trees": 2e-7, "random-forest": 4e-7, "rbf-svm": 1e-6, "boosting": 2e-8, "linear-svm": 8e-8, "logistic": 4e-8}
+WIDEST = 24_000
+"""Features of more numbers an image than this are left out."""
+_FEATURES_SHARE = 0.4
+_RESERVE, _LEAST = 0.08, 1.0
+_HOPELESS = 0.04
+_RATE = 2e-9
+_MOST_TRIALS = 300
 
 
 def features_of(job: FitJob) -> tuple[Feature, ...]:
     """The features that the recipe names, or every choice of every registered feature that suits the images."""
     if job.recipe.parameters.get("features"):
         return tuple(features.feature(each["name"], each.get("params")) for each in job.recipe.parameters["features"])
-    found = [
+    found = tuple(
         Feature(name, params)
         for name in registry.names("features")
         if (module := registry.load("features", name)).suits(job.arrays)
         for params in module.CHOICES
-    ]
+    )
     if not found:
         raise InputError(
             "no-feature",
@@ -50,50 +53,46 @@ def features_of(job: FitJob) -> tuple[Feature, ...]:
             allowed="Images of at least a few pixels a side.",
             fix="Prepare the images at a larger size.",
         )
-    return tuple(found)
+    return found
 
 
 def estimators_of(job: FitJob) -> tuple[str, ...]:
     """The estimators that the search may use."""
-    number = job.dataset.target.kind.value == "number"
-    fitting = tuple(name for name in ESTIMATORS if name != ("logistic" if number else "ridge"))
-    wanted = job.recipe.parameters.get("estimators")
-    if not wanted:
-        return fitting
+    fitting = suiting(job.dataset.target.kind)
+    wanted = tuple(job.recipe.parameters.get("estimators") or fitting)
     if wrong := [name for name in wanted if name not in fitting]:
-        raise InputError(
-            "bad-recipe", got=f"The estimator '{wrong[0]}'.", allowed=", ".join(fitting) + ".", fix="Mend the recipe's estimators."
-        )
-    return tuple(wanted)
+        raise unknown_name("estimator", wrong[0], fitting)
+    return wanted
 
 
 @dataclass(slots=True)
 class Costs:
-    """Seconds of a trial, from its size and from what trials of that estimator took before."""
+    """Seconds of one fit, from its size and from what fits of that estimator took before."""
 
     rates: dict[str, list[float]] = field(default_factory=dict)
 
-    def expected(self, spec: Spec, rows: int, columns: int, classes: int) -> float:
+    def expected(self, spec: Spec, rows: int, width: int, classes: int) -> float:
         """Expected seconds of one fit."""
         seen = self.rates.get(spec.estimator)
-        rate = float(np.median(seen[-5:])) * 1.3 if seen else _START.get(spec.estimator, 1e-6)
-        return rate * _units(spec, rows, columns, classes)
+        rate = 1.3 * float(np.median(seen[-5:])) if seen else _RATE
+        return rate * work(spec, rows, width, classes)
 
-    def learn(self, spec: Spec, rows: int, columns: int, classes: int, seconds: float) -> None:
+    def learn(self, spec: Spec, rows: int, width: int, classes: int, seconds: float) -> None:
         """One fit took so long."""
-        self.rates.setdefault(spec.estimator, []).append(seconds / _units(spec, rows, columns, classes))
+        self.rates.setdefault(spec.estimator, []).append(seconds / work(spec, rows, width, classes))
 
 
-def _units(spec: Spec, rows: int, columns: int, classes: int) -> float:
-    wide = min(columns, spec.components) if spec.components else columns
-    step = rows * float(columns) ** 2 / 2e4 if spec.components else 0.0
+def work(spec: Spec, rows: int, width: int, classes: int) -> float:
+    """About how many operations one fit is, in units that differ from estimator to estimator by a small factor."""
+    inside = min(width, spec.components) if spec.components else width
+    reading = 20.0 * rows * width * (20 if spec.components else 1)
     if spec.estimator == "rbf-svm":
-        return step + classes * float(rows) ** 2 * (0.2 + wide / 5000)
+        return reading + classes * float(rows) ** 2 * (50 + inside)
     if spec.estimator in ("extra-trees", "random-forest"):
-        return step + rows * math.log2(rows + 2) * math.sqrt(wide) * float(spec.params.get("trees", 300)) * 0.05
+        return reading + float(spec.params.get("trees", 200)) * rows * math.log2(rows + 2) * math.sqrt(inside) * 2
     if spec.estimator == "boosting":
-        return step + rows * wide * float(spec.params.get("steps", 100)) * classes * 0.1
-    return step + rows * wide * 30.0 * (classes if spec.estimator == "linear-svm" else 1)
+        return reading + float(spec.params.get("steps", 100)) * classes * (2e5 + 4.0 * rows * inside)
+    return reading + rows * inside * 300.0 * (classes if spec.estimator == "linear-svm" else 1)
 
 
 class Search:
@@ -101,117 +100,113 @@ class Search:
 
     def __init__(self, job: FitJob, problem: Problem, tables: Tables) -> None:
         self.job, self.problem, self.tables = job, problem, tables
-        self.space = Space(tables.features, estimators_of(job))
+        self.space = Space(tables.features, estimators_of(job), len(problem.values))
         self.costs, self.trials = Costs(), list[Trial]()
         self.start = job.clock()
-        self.classes = max(1, len(problem.target.classes) if len(problem.target.classes) > 2 else 1)
+        self.total = max(0.0, job.deadline - self.start)
 
     def run(self) -> list[Trial]:
         """Trials in order, at least one of them complete."""
         study = self._study()
         seen: dict[str, Trial] = {}
-        most = int(self.job.recipe.parameters.get("trials", 10_000))
+        most = int(self.job.recipe.parameters.get("trials", _MOST_TRIALS))
         with self.job.tell.task("search", None) as tick:
             for _ in range(4 * most):
-                if len(self.trials) >= most or self._stale():
+                if self.best is not None and (len(self.trials) >= most or self._used_up()):
                     break
                 asked = study.ask()
                 spec = self.space.spec(asked)
-                if spec is None:
+                if spec is None or (self.best is not None and repr(spec) not in seen and self._unaffordable(spec)):
                     study.tell(asked, state=TrialState.PRUNED)
                     continue
-                key = repr(spec)
-                if key not in seen:
-                    if self._unaffordable(spec) and self._best() is not None:
-                        study.tell(asked, state=TrialState.PRUNED)
-                        if self._over():
-                            break
-                        continue
-                    seen[key] = self._try(spec)
-                    tick(1, f"best {self._best_score():.3f}")
-                trial = seen[key]
-                if trial.state == "complete" and np.isfinite(trial.score):
+                if repr(spec) not in seen:
+                    seen[repr(spec)] = self._try(spec)
+                    tick(1, f"best {self.best.score:.3f}" if self.best else "")
+                trial = seen[repr(spec)]
+                if trial.complete:
                     study.tell(asked, trial.score)
                 else:
                     study.tell(asked, state=TrialState.PRUNED)
         return self.trials
 
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial so far."""
+        return max((trial for trial in self.trials if trial.complete), key=lambda trial: trial.score, default=None)
+
     def _study(self) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self.job.recipe.seed, n_startup_trials=12)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        for guess in first_guesses(self.space, self.job, self.problem):
+        for guess in first_guesses(self.space, self.job.arrays, self._affordable_features().__contains__):
             study.enqueue_trial(guess)
         return study
+
+    def _affordable_features(self) -> set[str]:
+        """Features whose first choice fits into the time, the quickest first; at least one."""
+        costs = sorted((self.tables.expected(places[0]), name) for name, places in self.space.choices.items())
+        kept, spent = set[str](), 0.0
+        for seconds, name in costs:
+            spent += seconds
+            if not kept or (spent < _FEATURES_SHARE * self.total and self._narrow(self.space.choices[name][0])):
+                kept.add(name)
+        return kept
+
+    def _narrow(self, position: int) -> bool:
+        return self.tables.width(position) <= WIDEST
 
     def _try(self, spec: Spec) -> Trial:
         for position in spec.features:
             _ = self.tables[position]
         trial = cross_validate(self.problem, spec, self.tables, hopeless=self._hopeless, late=self._late)
-        folds = max(1, len(trial.ranks))
-        share = trial.seconds / folds * min(self.problem.threads, folds)
-        self.costs.learn(spec, *self._size(spec), share)
+        self.costs.learn(spec, *self._size(spec), self._once(trial))
         self.trials.append(trial)
         return trial
 
     def _size(self, spec: Spec) -> tuple[int, int, int]:
-        columns = sum(self.tables[each].shape[1] for each in spec.features)
-        return len(self.problem.values) * (self.problem.count - 1) // self.problem.count, columns, self.classes
+        width = sum(self.tables.width(each) for each in spec.features)
+        count = self.problem.count
+        return len(self.problem.values) * (count - 1) // count, width, max(1, len(self.problem.target.classes) - 1)
+
+    def _once(self, trial: Trial) -> float:
+        """Seconds of one fit, alone."""
+        folds = max(1, len(trial.ranks))
+        return trial.seconds / math.ceil(folds / self.problem.threads)
 
     def _unaffordable(self, spec: Spec) -> bool:
-        """Whether features, folds and the final fit would pass the deadline."""
-        left = self._left()
+        """Whether features, folds and the final fit would pass the deadline, or a feature is too wide."""
         computing = sum(self.tables.expected(each) for each in spec.features)
-        if computing > 0.5 * left:
+        if computing > 0 and (computing > _FEATURES_SHARE * self.left or not all(map(self._narrow, spec.features))):
             return True
-        if computing > 0:
-            return computing > left - self._reserve()
         once = self.costs.expected(spec, *self._size(spec))
         waves = math.ceil(self.problem.count / self.problem.threads)
-        return waves * once > left - self._reserve(2 * once)
+        return computing + (waves + 1.5) * once > self.left - self._reserve()
 
-    def _reserve(self, more: float = 0.0) -> float:
-        """Seconds kept for the final fit of several heads."""
-        best = sorted((t for t in self.trials if t.state == "complete"), key=lambda t: -t.score)[:HEADS]
-        each = [t.seconds / self.problem.count * min(self.problem.threads, self.problem.count) for t in best]
-        total = self.job.deadline - self.start
-        return _LEAST + _RESERVE * max(0.0, total) + 2 * sum(each) + more
+    def _reserve(self) -> float:
+        """Seconds kept for the final fit of several heads, their ONNX, calibration and thresholds."""
+        best = sorted((trial for trial in self.trials if trial.complete), key=lambda trial: -trial.score)[:HEADS]
+        return _LEAST + _RESERVE * self.total + 1.5 * sum(self._once(trial) for trial in best)
 
-    def _left(self) -> float:
+    @property
+    def left(self) -> float:
+        """Seconds to the deadline."""
         return self.job.deadline - self.job.clock()
 
-    def _over(self) -> bool:
-        return self._left() < 1.5 * self._reserve()
-
     def _late(self, seconds: float) -> bool:
-        return self._best() is not None and seconds > self._left() - self._reserve()
-
-    def _best(self) -> Trial | None:
-        done = [trial for trial in self.trials if trial.state == "complete"]
-        return max(done, key=lambda trial: trial.score, default=None)
-
-    def _best_score(self) -> float:
-        best = self._best()
-        return best.score if best else float("nan")
+        return self.best is not None and seconds > self.left - self._reserve()
 
     def _hopeless(self, ranks: list[float]) -> bool:
-        best = self._best()
+        best = self.best
         if best is None:
             return False
         gap = np.asarray(best.ranks[: len(ranks)]) - np.asarray(ranks)
         return bool(np.nanmean(gap) > _HOPELESS) if np.isfinite(gap).any() else False
 
-    def _stale(self) -> bool:
-        best = self._best()
-        return best is not None and (self._over() or len(self.trials) - self.trials.index(best) > PATIENCE)
+    def _used_up(self) -> bool:
+        best = self.best
+        return self.left < self._reserve() or (best is not None and len(self.trials) - self.trials.index(best) > PATIENCE)
 
 
 def search(job: FitJob, problem: Problem, tables: Tables) -> list[Trial]:
     """Trials in order; at least one is complete, whatever the deadline."""
     return Search(job, problem, tables).run()
-
-
-def choose(problem: Problem, trials: Sequence[Trial]) -> list[Trial]:
-    """The best trial."""
-    done = [trial for trial in trials if trial.state == "complete"]
-    return [max(done, key=lambda trial: trial.score)]

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from medloop.families._cross import Problem
 from medloop.families._heads import Spec
-from medloop.families._job import FitJob
 from medloop.features import Feature
+from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Json
 
 NONE = "no"
+MANY, MOST_COMPONENTS = 20_000, 256
+"""From `MANY` cases on heads learn from at most `MOST_COMPONENTS` principal components, so that memory stays small."""
 Guess = dict[str, Any]
 
 
 class Space:
     """Features by name with their choices, and estimators."""
 
-    def __init__(self, features: Sequence[Feature], estimators: Sequence[str]) -> None:
+    def __init__(self, features: Sequence[Feature], estimators: Sequence[str], rows: int) -> None:
         self.estimators = tuple(estimators)
+        self.many = rows > MANY
         self.choices: dict[str, list[int]] = {}
         for position, feature in enumerate(features):
             self.choices.setdefault(feature.name, []).append(position)
@@ -32,26 +34,27 @@ class Space:
             if which != NONE:
                 chosen.append(positions[int(which)])
         estimator = trial.suggest_categorical("estimator", list(self.estimators))
-        params, components = PARAMETERS[estimator](trial), 0
-        even = False
-        if estimator in SCALED:
-            even = trial.suggest_categorical("even", [False, True]) and len(chosen) > 1
-            components = trial.suggest_categorical("components", [0, 64, 256])
+        params = PARAMETERS[estimator](trial)
+        even = estimator in SCALED and trial.suggest_categorical("even", [False, True]) and len(chosen) > 1
+        if self.many:
+            components = trial.suggest_categorical("components", [MOST_COMPONENTS])
+        else:
+            components = trial.suggest_categorical("components", [0, 64, MOST_COMPONENTS]) if estimator in SCALED else 0
         return Spec(tuple(chosen), estimator, params, even, components) if chosen else None
 
-    def guess(self, use: Mapping[str, int], estimator: str, even: bool = False, components: int = 0, **params: Json) -> Guess:
+    def guess(self, use: Mapping[str, int], estimator: str, even: bool = False, **params: Json) -> Guess:
         """A configuration for Optuna's queue: ``use`` says which choice of which feature."""
         guess: Guess = {f"use {name}": str(use[name]) if name in use else NONE for name in self.choices}
         guess["estimator"] = estimator
-        if estimator in SCALED:
-            guess |= {"even": even, "components": components}
+        if estimator in SCALED or self.many:
+            guess |= {"even": even, "components": MOST_COMPONENTS if self.many else 0}
         return guess | {f"{estimator} {name}": value for name, value in params.items()}
 
 
 def _linear(name: str) -> Callable[[Any], dict[str, Json]]:
     def suggest(trial: Any) -> dict[str, Json]:
         return {
-            "C": trial.suggest_float(f"{name} C", 0.1, 1000.0, log=True),
+            "C": trial.suggest_float(f"{name} C", 0.03, 300.0, log=True),
             "balanced": trial.suggest_categorical(f"{name} balanced", [True, False]),
         }
 
@@ -65,7 +68,7 @@ def _ridge(trial: Any) -> dict[str, Json]:
 def _rbf(trial: Any) -> dict[str, Json]:
     return {
         "C": trial.suggest_float("rbf-svm C", 0.1, 100.0, log=True),
-        "gamma": trial.suggest_float("rbf-svm gamma", 0.05, 2.0, log=True),
+        "gamma": trial.suggest_float("rbf-svm gamma", 0.03, 2.0, log=True),
         "balanced": trial.suggest_categorical("rbf-svm balanced", [True, False]),
     }
 
@@ -73,7 +76,7 @@ def _rbf(trial: Any) -> dict[str, Json]:
 def _forest(name: str) -> Callable[[Any], dict[str, Json]]:
     def suggest(trial: Any) -> dict[str, Json]:
         return {
-            "trees": 300,
+            "trees": 200,
             "leaf": trial.suggest_int(f"{name} leaf", 1, 8, log=True),
             "share": trial.suggest_categorical(f"{name} share", ["sqrt", "log2", 0.1]),
             "balanced": trial.suggest_categorical(f"{name} balanced", [True, False]),
@@ -88,7 +91,6 @@ def _boosting(trial: Any) -> dict[str, Json]:
         "steps": trial.suggest_int("boosting steps", 50, 300, log=True),
         "leaves": trial.suggest_int("boosting leaves", 4, 32, log=True),
         "share": trial.suggest_categorical("boosting share", [0.1, 0.3, 1.0]),
-        "balanced": trial.suggest_categorical("boosting balanced", [True, False]),
     }
 
 
@@ -106,19 +108,57 @@ SCALED = ("logistic", "ridge", "linear-svm", "rbf-svm")
 """Estimators that care for the scale of features."""
 
 
-def first_guesses(space: Space, job: FitJob, problem: Problem) -> list[Guess]:
-    """Configurations known to do well on such images, the cheap and safe ones first."""
-    del problem
-    everything = dict.fromkeys(space.choices, 0)
-    cheap = {name: 0 for name in space.choices if name != "sift"}
-    guesses = []
-    for use in (cheap, everything):
-        guesses += [
-            space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
-            space.guess(use, "logistic", C=10.0, balanced=True),
-            space.guess(use, "ridge", alpha=0.1),
-            space.guess(use, "rbf-svm", C=3.0, gamma=0.3, balanced=True),
-            space.guess(use, "logistic", even=True, C=10.0, balanced=True),
-            space.guess(use, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
-        ]
-    return [guess for guess in guesses if guess["estimator"] in space.estimators]
+def first_guesses(space: Space, arrays: PreparedArrays, affordable: Callable[[str], bool]) -> list[Guess]:
+    """Configurations known to do well on such images, the quick ones first. ``affordable(name)``: whether there is time for a
+    feature."""
+    can = [name for name in space.choices if affordable(name)] or list(space.choices)[:1]
+    binary, colour = arrays.binary, arrays.colour
+    quick = _kept(can, ("shape",) if binary else ("colour", "regions") if colour else ("hog", "intensity", "texture"))
+    guesses = _for_shapes(space, quick) if binary else _for_colour(space, quick) if colour else _for_grey(space, quick)
+    every = dict.fromkeys(can, 0)
+    guesses += [
+        space.guess(every, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
+        space.guess(every, "extra-trees", leaf=2, share="sqrt", balanced=True),
+        space.guess(quick, "ridge", even=True, alpha=0.1),
+        space.guess(every, "ridge", even=True, alpha=0.1),
+        space.guess(quick, "boosting", rate=0.1, steps=100, leaves=8, share=0.3),
+    ]
+    known = [guess for guess in guesses if guess["estimator"] in space.estimators]
+    return [guess for place, guess in enumerate(known) if guess not in known[:place]]
+
+
+def _kept(can: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
+    """The first choice of those features that are there, or of all where none is."""
+    return {name: 0 for name in wanted if name in can} or dict.fromkeys(can, 0)
+
+
+def _for_shapes(space: Space, use: Mapping[str, int]) -> list[Guess]:
+    """Shapes: linear models beat trees."""
+    return [
+        space.guess(use, "logistic", C=1.0, balanced=True),
+        space.guess(use, "logistic", C=0.3, balanced=True),
+        space.guess(use, "rbf-svm", C=1.0, gamma=0.1, balanced=True),
+        space.guess(use, "linear-svm", C=0.3, balanced=True),
+        space.guess(use, "extra-trees", leaf=4, share="sqrt", balanced=True),
+    ]
+
+
+def _for_colour(space: Space, use: Mapping[str, int]) -> list[Guess]:
+    """Photographs: histograms of regions, trees and kernels."""
+    return [
+        space.guess(use, "logistic", even=True, C=10.0, balanced=True),
+        space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
+        space.guess(use, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
+        space.guess(_kept(list(use), ("colour",)), "extra-trees", leaf=2, share="sqrt", balanced=True),
+    ]
+
+
+def _for_grey(space: Space, use: Mapping[str, int]) -> list[Guess]:
+    """Grey pictures and volumes: gradients and a Gaussian kernel."""
+    return [
+        space.guess(use, "logistic", C=3.0, balanced=True),
+        space.guess(use, "rbf-svm", C=3.0, gamma=0.3, balanced=True),
+        space.guess(use, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
+        space.guess(_kept(list(use), ("hog",)), "rbf-svm", C=3.0, gamma=0.3, balanced=True),
+        space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
+    ]

@@ -30,11 +30,12 @@ from medloop.evaluation import calibration, decisions
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
 from medloop.families import _heads, _search
+from medloop.families._choice import averaged, choose, unit_of
 from medloop.families._cross import Problem, Trial, columns, cross_validate
 from medloop.families._folds import folds
 from medloop.families._heads import Head, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold, Parts
-from medloop.families._tables import Tables
+from medloop.families._tables import Tables, table
 from medloop.features import Feature
 from medloop.prepared.arrays import PreparedArrays
 from medloop.progress import QUIET, Progress
@@ -83,10 +84,11 @@ class ClassicalModel:
             return np.empty((0, columns(self.target)))
         work = compute or Compute(0)
         tables = {
-            place: features.table(arrays, rows, feature, state=state, compute=work, cache=cache, tell=tell)
+            place: table(arrays, rows, feature, state, work, cache, tell)
             for place, (feature, state) in enumerate(zip(self.features, self.states, strict=True))
         }
-        return averaged([head.raw(tables) / head.unit for head in self.heads]) * self.deviation + self.mean
+        every = np.arange(len(rows))
+        return averaged([head.raw(tables, every) / head.unit for head in self.heads]) * self.deviation + self.mean
 
     def predict(
         self,
@@ -138,7 +140,7 @@ def fit(job: FitJob) -> Fitted:
             chosen = trials
         else:
             trials = _search.search(job, problem, tables)
-            chosen = _search.choose(problem, trials)
+            chosen = choose(problem, trials, _search.HEADS)
         searched = clock()
         model, out_of_fold, recipe = _finish(job, problem, tables, chosen, mean, deviation)
     timings = {"features": tables.seconds, "search": max(0.0, searched - start - tables.seconds), "fit": clock() - searched}
@@ -153,13 +155,14 @@ def _finish(
     used = sorted({each for trial in chosen for each in trial.spec.features})
     place = {position: number for number, position in enumerate(used)}
     rows = {place[position]: tables[position] for position in used}
+    every = np.arange(len(job.train))
     heads, raws = [], []
     for trial in chosen:
         spec = dataclasses.replace(trial.spec, features=tuple(place[each] for each in trial.spec.features))
         scores = np.asarray(trial.raw)
         unit = unit_of(target, scores)
-        head = _heads.learn(spec, rows, problem.values, target, seed, problem.threads)
-        heads.append(head.finished(rows, unit))
+        head = _heads.learn(spec, rows, every, problem.values, target, seed, problem.threads)
+        heads.append(head.finished(rows, every, unit))
         raws.append(scores / unit)
     raw = averaged(raws) * deviation + mean
     calibrator = calibration.fit(target, raw, job.values, job.groups, seed)
@@ -184,19 +187,6 @@ def _finish(
     }
     recipe = dataclasses.replace(job.recipe, parameters=parameters)
     return model, OutOfFold(np.asarray(job.train), problem.fold, raw, probabilities), recipe
-
-
-def unit_of(target: Target, raw: Floats) -> float:
-    """What makes raw scores of different estimators comparable: their spread over cases (numbers are comparable as they are)."""
-    if target.kind is TargetKind.NUMBER:
-        return 1.0
-    centred = raw - raw.mean(axis=1, keepdims=True) if target.kind is TargetKind.MULTICLASS else raw
-    return float(np.std(centred)) or 1.0
-
-
-def averaged(raws: Sequence[Floats]) -> Floats:
-    """The mean of several heads' scores."""
-    return np.asarray(np.mean(np.stack(raws), axis=0))
 
 
 def describe(arrays: PreparedArrays) -> dict[str, Json]:
