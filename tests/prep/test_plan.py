@@ -27,20 +27,22 @@ def image_of(one: ImageRef, seed: int = 0) -> Image:
 
 def test_small_pictures_of_one_size_stay_as_they_are() -> None:
     refs = [ref((1, 1, 1, 28, 28))] * 5
-    assert names(refs) == ["clean"]
+    assert prep.plan(refs)[-1].params["size"] == [1, 28, 28]
     image = image_of(refs[0])
     assert prep.apply(image, prep.plan(refs)).pixels is image.pixels
 
 
 def test_small_pictures_of_like_sizes_keep_their_scale() -> None:
     refs = [ref((1, 3, 1, 116 + at % 9, 118 + at % 5), colour=True) for at in range(60)]
-    assert names(refs) == ["clean", "fit"]
     assert prep.plan(refs)[-1].params["size"] == [1, 124, 124]
+    image = image_of(refs[0])
+    out = prep.apply(image, prep.plan(refs))
+    np.testing.assert_array_equal(out.pixels[..., 4:120, 3:121], image.pixels)
 
 
 def test_large_pictures_are_shrunk_into_one_frame() -> None:
     refs = [ref((1, 1, 1, 900 + 40 * at, 1100 + 7 * at), dtype="uint16") for at in range(20)]
-    assert names(refs) == ["clean", "crop", "resample", "normalise", "fit"]
+    assert "crop" in names(refs)
     assert prep.plan(refs)[-1].params["size"] == [1, 224, 224]
 
 
@@ -110,3 +112,24 @@ def test_every_mixture_comes_to_one_shape_and_bytes(what: str) -> None:
     assert len({pixels.shape for pixels in out}) == 1
     assert {pixels.dtype for pixels in out} == {np.dtype(np.uint8)}
     assert out[0].size <= 3 * 1.2 * max(prep.VOXELS, prep.SIDE**2)
+
+
+def test_a_recipe_prepares_other_images_too() -> None:
+    """What is learnt from 28 by 28 grey bytes can be asked about a 16-bit radiograph in colour or an endless film."""
+    prepare = prep.chain(prep.plan([ref((1, 1, 1, 28, 28))] * 5))
+    for other in (ref((1, 1, 1, 900, 700), dtype="uint16"), ref((1, 3, 1, 60, 90), colour=True), ref((9, 1, 1, 20, 28))):
+        out = prepare(image_of(other)).pixels
+        assert (out.shape, out.dtype) == ((1, 1, 1, 28, 28), np.uint8)
+
+
+def test_axes_are_taken_as_they_will_be_turned() -> None:
+    """Sagittal slices: the file's x runs to the back, y to the feet, z to the left."""
+    one = ref((1, 1, 30, 128, 120), dtype="int16", spacing=(4.0, 2.0, 2.5), facts=(("axes", "PIL"), ("modality", "MR")))
+    steps = prep.plan([one, ref((1, 1, 31, 128, 120), dtype="int16", spacing=(4.0, 2.0, 2.5), facts=one.facts)], voxels=10**7)
+    assert {step.name: step.params for step in steps}["resample"]["spacing_mm"] == [2.0, 2.5, 4.0]
+    assert steps[-1].params["size"] == [128, 120, 31]
+    affine = np.array([[0.0, 0, 4, 0], [2.5, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
+    pixels = np.random.default_rng(0).integers(0, 250, one.shape).astype(np.int16)
+    out = prep.apply(Image(pixels, one.spacing_mm, affine, "MR"), steps)
+    assert out.pixels.shape == (1, 1, 128, 120, 31)
+    assert (out.pixels.max(axis=(0, 1, 2, 3)) > 0).sum() == 30

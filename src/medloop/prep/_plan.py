@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medloop.types import Array, Floats, ImageRef, Step
 
@@ -16,6 +15,7 @@ VOXELS = 96**3
 SIDE = 224
 """Longer side of prepared pictures that are larger than this."""
 _ALIKE = 1.6
+_WORLD = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
 _SOFT_TISSUE = (-160.0, 240.0)
 _LUNG = (-1350.0, 150.0)
 _WINDOWS: dict[str, tuple[tuple[float, float], ...]] = {
@@ -48,24 +48,22 @@ def main_kind(refs: Sequence[ImageRef]) -> MainKind:
 
 
 def plan(refs: Sequence[ImageRef], *, voxels: int = VOXELS, side: int = SIDE) -> tuple[Step, ...]:
-    """Steps that bring ``refs`` (of one kind, see `main_kind`) to one shape and 8 bits. At least one step.
+    """Steps that bring ``refs`` (of one kind, see `main_kind`), and any image like them, to one shape and 8 bits.
 
+    A step that has nothing to do for ``refs`` is there for the images to come: the recipe is kept with the model.
     ``voxels``: about how many a prepared volume may have. ``side``: the longer side of pictures that are larger.
     """
-    steps = []
-    if any(ref.shape[0] > 1 for ref in refs):
-        steps.append(Step("sample", {"frames": "middle"}))
-    colours = Counter(ref.colour for ref in refs)
-    if len(colours) == 2:
-        steps.append(Step("channels", {"to": "rgb" if colours[True] > colours[False] else "grey"}))
-    sizes = np.array([ref.shape[2:] for ref in refs], np.int64).reshape(-1, 3)
-    volumes = bool((sizes[:, 0] > 1).any())
-    shaping = _volumes(refs, sizes, voxels) if volumes else _flat(sizes, side, grey=not colours[True])
-    padding = shaping[-1:]  # after intensities, so that what is padded does not shift their percentiles
-    steps += shaping[:-1]
-    if any(ref.dtype != "uint8" for ref in refs):
-        steps.append(Step("normalise", _intensities(refs)))
-    return (Step("clean", {"slices": True} if volumes and padding else {}), *steps, *padding)
+    colour = 2 * sum(ref.colour for ref in refs) > len(refs)
+    volumes = any(ref.volume for ref in refs)
+    shape = _volumes(refs, voxels) if volumes else _flat(refs, side, grey=not colour)
+    return (
+        Step("clean", {"slices": True} if any(step.name == "crop" for step in shape) and volumes else {}),
+        Step("sample", {"frames": "middle"}),
+        Step("channels", {"to": "rgb" if colour else "grey"}),
+        *shape,
+        Step("normalise", _intensities(refs)),
+        Step("fit", {"size": _size(shape), "pad": "minimum" if volumes else "edge"}),
+    )
 
 
 def _kind(ref: ImageRef) -> tuple[bool, int]:
@@ -78,21 +76,20 @@ def _named(kind: tuple[bool, int], *, many: bool = False) -> str:
     return name if channels == 1 else f"{name} of {channels} channels"
 
 
-def _flat(sizes: NDArray[np.int64], side: int, *, grey: bool) -> list[Step]:
-    """Pictures of one small size stay; of small sizes alike are padded; others are shrunk into one frame."""
-    if len(sizes) == 0:
-        return []
-    high, wide = sizes[:, 1], sizes[:, 2]
+def _flat(refs: Sequence[ImageRef], side: int, *, grey: bool) -> list[Step]:
+    """Pictures of one small size stay; of small sizes alike keep their scale; others are shrunk into one frame."""
+    sizes = np.array([ref.shape[3:] for ref in refs] or [(side, side)], np.int64)
+    high, wide = sizes[:, 0], sizes[:, 1]
     longer = np.maximum(high, wide)
-    if len(np.unique(sizes, axis=0)) == 1 and longer[0] <= side:
-        return []
+    one = len(np.unique(sizes, axis=0)) == 1
+    if one and longer[0] <= side:
+        return [Step("resample", {"size": [1, int(high[0]), int(wide[0])]})]
     few = np.quantile(longer, 0.98)
     if few <= side and few <= _ALIKE * np.quantile(longer, 0.02):
         frame = [1, _even(np.quantile(high, 0.98)), _even(np.quantile(wide, 0.98))]
-        return [Step("fit", {"size": frame, "pad": "edge"})]
+        return [Step("resample", {"size": frame, "grow": False})]
     frame = [1, *_frame(high, wide, int(min(side, _even(np.quantile(longer, 0.9)))))]
-    crop = [Step("crop")] if grey and len(np.unique(sizes, axis=0)) > 1 else []
-    return [*crop, Step("resample", {"size": frame}), Step("fit", {"size": frame, "pad": "edge"})]
+    return [*([Step("crop")] if grey and not one else []), Step("resample", {"size": frame})]
 
 
 def _frame(high: Array, wide: Array, side: int) -> tuple[int, int]:
@@ -110,22 +107,31 @@ def _even(size: float) -> int:
     return int(-(-size // 4) * 4)
 
 
-def _volumes(refs: Sequence[ImageRef], sizes: NDArray[np.int64], voxels: int) -> list[Step]:
+def _volumes(refs: Sequence[ImageRef], voxels: int) -> list[Step]:
     """Volumes of one size within the budget stay; others get a common spacing at which most fit into the budget."""
-    if len(np.unique(sizes, axis=0)) == 1 and int(sizes[0].prod()) <= voxels and len({ref.spacing_mm for ref in refs}) == 1:
-        return []
-    known = [ref.spacing_mm for ref in refs if ref.spacing_mm is not None]
+    sizes = np.array([_turned(ref, ref.shape[2:]) for ref in refs], np.float64)
+    one = len(np.unique(sizes, axis=0)) == 1
+    known = [_turned(ref, ref.spacing_mm) for ref in refs if ref.spacing_mm is not None]
     if len(known) < len(refs):
         size = _within_budget(np.quantile(sizes, 0.95, axis=0), np.ones(3), voxels)[1]
-        return [Step("orient"), Step("resample", {"size": size}), Step("fit", {"size": size, "pad": "minimum"})]
+        return [Step("orient"), Step("resample", {"size": size})]
     native = np.array(known, np.float64)
+    same = one and len(np.unique(native.round(3), axis=0)) == 1
     spacing, size = _within_budget(np.quantile(sizes * native, 0.95, axis=0), np.median(native, axis=0), voxels)
-    return [
-        Step("orient"),
-        Step("crop"),
-        Step("resample", {"spacing_mm": spacing}),
-        Step("fit", {"size": size, "pad": "minimum"}),
-    ]
+    small = same and float(sizes[0].prod()) <= voxels
+    return [Step("orient"), *([] if small else [Step("crop")]), Step("resample", {"spacing_mm": spacing, "size": size})]
+
+
+def _turned(ref: ImageRef, sizes: Sequence[float]) -> tuple[float, ...]:
+    """``(z, y, x)`` as `orient` will leave it; the fact ``axes`` says where x, y and z of the file run (``LPS``, ``PIR``, ...)."""
+    axes = ref.fact("axes") or "LPS"
+    world = {_WORLD[letter]: size for letter, size in zip(axes, reversed(sizes), strict=True)}
+    return world[2], world[1], world[0]
+
+
+def _size(shape: Sequence[Step]) -> list[int]:
+    size: list[int] = shape[-1].params["size"]
+    return size
 
 
 def _within_budget(extent: Floats, native: Floats, voxels: int) -> tuple[list[float], list[int]]:

@@ -27,20 +27,21 @@ def step(
     spacing_mm: tuple[Length, Length, Length] | None = None,
     size: tuple[Count, Count, Count] | None = None,
     keep_shape: bool = True,
+    grow: bool = True,
     interpolation: Literal["linear", "nearest"] = "linear",
 ) -> Image:
-    """To ``spacing_mm`` or to ``size`` voxels, both ``(z, y, x)``; the extent stays, so spacing is met to the nearest voxel.
+    """To ``spacing_mm`` where the image's is known, else to ``size`` voxels, both ``(z, y, x)``.
 
-    ``keep_shape``: all axes shrink or grow alike until the image fits into ``size`` (in a volume the third axis too; a flat
-    picture's single slice is left alone). An image of unknown spacing is not changed by ``spacing_mm``.
-    The spacing that results is written down exactly.
+    The extent stays, so a spacing is met to the nearest voxel; the one that results is written down exactly. ``keep_shape``: all
+    axes shrink or grow alike until the image fits into ``size`` (a single slice stays single). Without ``grow`` an image that
+    fits into ``size`` is left as it is.
     """
     old = image.pixels.shape[2:]
     new = old
     if spacing_mm is not None and image.spacing_mm is not None:
         new = tuple(max(1, round(n * have / want)) for n, have, want in zip(old, image.spacing_mm, spacing_mm, strict=True))
-    if size is not None:
-        new = _within(new, size) if keep_shape else size
+    elif size is not None and (grow or any(n > want for n, want in zip(old, size, strict=True))):
+        new = _within(old, size) if keep_shape else size
     if new == old:
         return image
     if np.prod(new, dtype=np.float64) * image.pixels.shape[0] * image.pixels.shape[1] > _LARGEST:

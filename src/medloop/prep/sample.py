@@ -31,7 +31,7 @@ def step(
 def _frames(image: Image, frames: str, count: int) -> Image:
     pixels = image.pixels
     times = pixels.shape[0]
-    if frames == "all":
+    if frames == "all" or (times == 1 and frames != "spread"):
         return image
     if frames == "mean":
         return replace(image, pixels=_as(pixels.mean(axis=0, keepdims=True, dtype=np.float64), pixels))
