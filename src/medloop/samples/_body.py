@@ -50,8 +50,8 @@ class Body:
 
 
 def draw_body(rng: np.random.Generator, *, age: int, female: bool) -> Body:
-    """A patient at random: about one in five has a fatty (darker) liver and one in five no gallbladder."""
-    fatty = rng.random() < 0.2
+    """A patient at random: about one in eight has a fatty (darker) liver and one in five no gallbladder."""
+    fatty = rng.random() < 0.12
     return Body(
         scale=float(np.clip(rng.normal(0.95 if female else 1.02, 0.05), 0.82, 1.18)),
         fat_mm=float(np.clip(rng.lognormal(np.log(19 if female else 15), 0.4), 6, 40)),
@@ -59,7 +59,7 @@ def draw_body(rng: np.random.Generator, *, age: int, female: bool) -> Body:
         liver_size=float(np.clip(rng.normal(1.0, 0.07), 0.84, 1.17)),
         left_lobe=float(rng.uniform(0.75, 1.2)),
         liver_tilt=(float(rng.normal(0, 5)), float(rng.normal(0, 6)), float(rng.normal(0, 7))),
-        liver_hu=float(rng.uniform(72, 90) if fatty else np.clip(rng.normal(108, 8), 92, 126)),
+        liver_hu=float(rng.uniform(80, 94) if fatty else np.clip(rng.normal(108, 6), 95, 122)),
         spleen_size=float(np.clip(rng.normal(1.0, 0.13), 0.7, 1.4)),
         vessel_hu=float(rng.uniform(145, 185)),
         bone_hu=float(np.clip(rng.normal(260 - 1.6 * age, 25), 90, 280)),

@@ -19,6 +19,8 @@ from medloop.samples._shapes import Canvas, Point, Solid
 from medloop.types import Floats
 
 _STEP_MM = 4.0
+_STRAY = 1.5
+"""No radius strays further than so many times ``irregular``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Lesion:
 
     def reach(self) -> float:
         """The largest radius that the boundary can have, in mm, at either study."""
-        return self.radius_mm * max(1.0, self.growth) * (1 + 1.8 * self.irregular)
+        return self.radius_mm * max(1.0, self.growth) * (1 + _STRAY * self.irregular)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Measured:
 def draw_lesions(rng: np.random.Generator, body: Body, *, tumours: int, cysts: int) -> tuple[Lesion, ...]:
     """Place that many lesions, the largest first, wholly inside the liver and apart; one that finds no room is made smaller."""
     kinds = ["tumour"] * tumours + ["cyst"] * cysts
-    wanted = sorted((_draw(rng, kind) for kind in kinds), key=lambda lesion: -lesion.reach())
+    wanted = sorted((_draw(rng, kind, early=tumours == 1) for kind in kinds), key=lambda lesion: -lesion.reach())
     points, depth = _room(body)
     placed: list[Lesion] = []
     for lesion in wanted:
@@ -69,8 +71,8 @@ def draw_lesions(rng: np.random.Generator, body: Body, *, tumours: int, cysts: i
 
 
 def measure(lesion: Lesion, radius_mm: float) -> Measured:
-    """The truth about a lesion of that mean radius, from its boundary in 1,500 directions."""
-    directions = _sphere(1500)
+    """The truth about a lesion of that mean radius, from its boundary in 1,000 directions."""
+    directions = _sphere(1000)
     radii = _radius(lesion, radius_mm, directions.T)
     surface = directions * radii[:, None]
     corners = surface[ConvexHull(surface).vertices]
@@ -84,7 +86,7 @@ def measure(lesion: Lesion, radius_mm: float) -> Measured:
 def paint_lesion(canvas: Canvas, lesion: Lesion, radius_mm: float, liver_hu: float) -> None:
     """Paint a lesion over what lies there."""
     middle = np.asarray(lesion.centre_mm, np.float32)[:, None, None, None]
-    reach = radius_mm * (1 + 1.8 * lesion.irregular) + lesion.edge_mm
+    reach = radius_mm * (1 + _STRAY * lesion.irregular) + lesion.edge_mm
     rng = np.random.default_rng([lesion.shape, 7])
     tumour = lesion.kind == "tumour"
     inside = grain(rng, liver_hu + lesion.contrast_hu, 7.0, 11) if tumour else grain(rng, lesion.contrast_hu, 1.0, 20)
@@ -104,20 +106,20 @@ def paint_lesion(canvas: Canvas, lesion: Lesion, radius_mm: float, liver_hu: flo
     canvas.paint(Solid(distance, low, high), tissue, ORGANS[lesion.kind], rigid=True, edge_mm=lesion.edge_mm)
 
 
-def _draw(rng: np.random.Generator, kind: str) -> Lesion:
+def _draw(rng: np.random.Generator, kind: str, *, early: bool) -> Lesion:
     shape = int(rng.integers(2**31))
     nowhere = (0.0, 0.0, 0.0)
     if kind == "cyst":
-        radius = float(np.clip(rng.lognormal(np.log(11), 0.45), 5, 30))
+        radius = float(np.clip(rng.lognormal(np.log(10), 0.4), 5, 26))
         return Lesion(kind, nowhere, radius, float(rng.uniform(2, 18)), float(rng.uniform(0, 0.03)), 0, 0, 0, 1.0, shape)
-    radius = float(np.clip(rng.lognormal(np.log(17), 0.4), 7, 36))
-    grown = float(rng.uniform(1.12, 1.5) if rng.random() < 0.65 else rng.uniform(0.65, 0.88))
+    radius = float(rng.uniform(8, 18) if early else np.clip(rng.lognormal(np.log(15), 0.4), 7, 38))
+    grown = float(rng.uniform(1.1, 1.35) if rng.random() < 0.65 else rng.uniform(0.65, 0.88))
     return Lesion(
         kind=kind,
         centre_mm=nowhere,
         radius_mm=radius,
-        contrast_hu=-float(rng.uniform(18, 48)),
-        irregular=float(rng.uniform(0.08, 0.2)),
+        contrast_hu=-float(rng.uniform(25, 55)),
+        irregular=float(rng.uniform(0.06, 0.17)),
         core_hu=float(rng.uniform(8, 28)) if rng.random() < 0.6 else 0.0,
         rim_hu=float(rng.uniform(15, 40)) if rng.random() < 0.4 else 0.0,
         edge_mm=float(rng.uniform(3, 7)),
@@ -144,7 +146,7 @@ def _room(body: Body) -> tuple[Floats, Floats]:
 def _place(rng: np.random.Generator, points: Floats, depth: Floats, lesion: Lesion, placed: list[Lesion]) -> Point | None:
     fits = depth >= lesion.reach() + 1
     for other in placed:
-        fits &= np.linalg.norm(points - np.asarray(other.centre_mm), axis=1) >= other.reach() + lesion.reach() + 4
+        fits &= np.linalg.norm(points - np.asarray(other.centre_mm), axis=1) >= other.reach() + lesion.reach() + 2
     where = np.flatnonzero(fits)
     if not where.size:
         return None
@@ -159,7 +161,7 @@ def _radius(lesion: Lesion, radius_mm: float, directions: Floats) -> Floats:
     for pitch in (2.0, 2.6, 3.4, 4.6, 6.0):
         arrow = rng.normal(size=3)
         total += waves(directions, pitch * arrow / np.linalg.norm(arrow), rng.uniform(0, 2 * np.pi))
-    return np.asarray(radius_mm * (1 + lesion.irregular * np.clip(total * np.float32(0.63), -1.8, 1.8)), np.float32)
+    return np.asarray(radius_mm * (1 + lesion.irregular * np.clip(total * np.float32(0.63), -_STRAY, _STRAY)), np.float32)
 
 
 def _sphere(number: int) -> Floats:

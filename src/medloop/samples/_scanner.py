@@ -83,7 +83,7 @@ def draw_acquisition(rng: np.random.Generator, body: Body, scanner: int, thickne
         field_mm=float(np.ceil((need + rng.uniform(14, 34)) / 5) * 5),
         shift_mm=(float(rng.normal(0, 4)), float(rng.normal(0, 5)), float(rng.uniform(-400, -200))),
         turn_deg=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5)), float(rng.normal(0, 3))),
-        noise_hu=float(rng.uniform(7, 15)),
+        noise_hu=float(rng.uniform(6, 13)),
         gas=int(rng.integers(2**31)),
         seed=int(rng.integers(2**31)),
     )

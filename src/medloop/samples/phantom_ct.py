@@ -3,8 +3,8 @@
 Each patient has a body of its own (build, fat, organ sizes, tilt, vessels, filling of stomach and bowel), one or two studies at one
 of two fictional sites, and a diagnosis:
 
-- ``tumour``: one to four liver tumours, darker than the liver by 18 to 48 HU, of irregular and soft boundary, some with a dark core
-  or a bright rim; a third of these patients have cysts as well;
+- ``tumour``: one liver tumour, a few (2 to 5) or many (7 to 15), in about a third of the ill each; darker than the liver by 25 to
+  55 HU, of irregular and soft boundary, some with a dark core or a bright rim; a third of these patients have cysts as well;
 - ``no tumour``: half of these patients have one to three cysts (near water, smooth, sharp), the others nothing. Cysts are harmless:
   a dark spot alone says nothing, and so does the gallbladder.
 
@@ -48,6 +48,8 @@ from medloop.workspace import write_folder
 
 PATIENTS = 80
 """Patients of the usual collection."""
+_BURDEN = ((1, 2), (2, 6), (7, 16))
+"""From and below how many tumours: in about a third of the ill each."""
 _FEWEST = 4
 _MOST = 5000
 _LABELS = ("study_uid", "patient", "diagnosis", "site", "sex", "age", "study_date")
@@ -152,12 +154,13 @@ def _deal_group(rng: np.random.Generator, number: int, *, tumours: bool) -> list
         return [bool(value) for value in rng.permutation(np.arange(number) < round(share * number))]
 
     scanners, female, cystic, again, thin = even(0.5), even(0.5), even(0.33 if tumours else 0.5), even(0.25), even(0.4)
+    burden = rng.permutation(np.digitize((np.arange(number) + 0.5) / max(number, 1), (0.35, 0.7)))
     ages = rng.permutation(np.linspace(34, 84, max(number, 1)).round().astype(int))
     facts = []
     for i in range(number):
         thicknesses = SCANNERS[int(scanners[i])].thickness_mm
         chosen = thicknesses[1] if thin[i] else thicknesses[0]
-        lumps = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1])) if tumours else 0
+        lumps = int(rng.integers(*_BURDEN[burden[i]])) if tumours else 0
         bubbles = int(rng.integers(1, 4)) if cystic[i] else 0
         sex = "F" if female[i] else "M"
         facts.append((lumps, bubbles, int(scanners[i]), sex, int(ages[i]), (chosen,) * (2 if again[i] else 1)))
