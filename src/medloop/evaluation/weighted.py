@@ -46,6 +46,14 @@ def _ties(scores: Array) -> tuple[Array, Array]:
     return order, np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
 
 
+def _summed(ordered: Floats, starts: Array) -> Floats:
+    """Rows summed by runs; without ties every row is a run."""
+    if len(starts) == len(ordered):
+        return ordered
+    sums: Floats = np.add.reduceat(ordered, starts, axis=0)
+    return sums
+
+
 def auc(positive: Array, scores: Array) -> Statistic:
     """Area under the ROC curve, ties counted half. ``positive`` ``(N,)`` bool."""
     if len(scores) == 0:
@@ -55,8 +63,8 @@ def auc(positive: Array, scores: Array) -> Statistic:
 
     def value(weights: Floats) -> Floats:
         ordered = weights[order]
-        ones = np.add.reduceat(ordered * truth, starts, axis=0)
-        zeros = np.add.reduceat(ordered, starts, axis=0) - ones
+        ones = _summed(ordered * truth, starts)
+        zeros = _summed(ordered, starts) - ones
         below = np.cumsum(zeros, axis=0) - zeros / 2
         return divided((ones * below).sum(axis=0), ones.sum(axis=0) * zeros.sum(axis=0))
 
@@ -72,8 +80,8 @@ def average_precision(positive: Array, scores: Array) -> Statistic:
 
     def value(weights: Floats) -> Floats:
         ordered = weights[order]
-        found = np.add.reduceat(ordered * truth, starts, axis=0)
-        taken = np.cumsum(np.add.reduceat(ordered, starts, axis=0), axis=0)
+        found = _summed(ordered * truth, starts)
+        taken = np.cumsum(_summed(ordered, starts), axis=0)
         precision = np.divide(np.cumsum(found, axis=0), taken, out=np.zeros_like(taken), where=taken > 0)
         return divided((found * precision).sum(axis=0), found.sum(axis=0))
 
@@ -180,7 +188,7 @@ def _ranks(values: Array) -> Statistic:
     sizes = np.diff(np.r_[starts, len(order)])
 
     def ranks(weights: Floats) -> Floats:
-        runs = np.add.reduceat(weights[order], starts, axis=0)
+        runs = _summed(weights[order], starts)
         result = np.empty_like(weights)
         result[order] = np.repeat(np.cumsum(runs, axis=0) - runs / 2, sizes, axis=0)
         return result

@@ -31,7 +31,10 @@ def model_card(
             "Not for",
             "Images of other kinds, devices, body parts or patients than those it learnt from; decisions without a person.",
         ),
-        ("Limits known", " ".join(cautions) or "None were found; that does not mean there are none."),
+        (
+            "Limits known",
+            " ".join(f"{text.rstrip('.')}." for text in cautions) or "None were found; that does not mean there are none.",
+        ),
         ("Personal data", "The model file holds no images and no patient names."),
     ]
 

@@ -76,7 +76,7 @@ def _draw(figure: Figure, name: str, title: str, says: str) -> Chart:
     text = re.sub(r"\d+(\.\d{3,})", lambda match: f"{float(match.group()):.2f}", text)
     box = re.search(r'viewBox="([^"]+)"', text)
     view = box.group(1) if box else "0 0 1 1"
-    label = html.escape(f"{title}. {says}", quote=True)
+    label = html.escape(f"{title}. {says}".strip(), quote=True)
     head = f'<svg class="chart" role="img" aria-label="{label}" viewBox="{view}" xmlns:xlink="http://www.w3.org/1999/xlink">'
     return Chart(re.sub(r"<svg[^>]*>", lambda _: head, text, count=1), title, says)
 
@@ -131,7 +131,15 @@ def reliability(name: str, title: str, says: str, bins: Sequence[Bin], probabili
         for each in bins:
             if each.seen.low is not None and each.seen.high is not None:
                 axes.plot([each.predicted] * 2, [each.seen.low, each.seen.high], color=SERIES[0], linewidth=1.2)
-        axes.plot([b.predicted for b in bins], [b.seen.value for b in bins], "o-", color=SERIES[0], markersize=5, linewidth=1)
+        axes.plot(
+            [b.predicted for b in bins],
+            [b.seen.value for b in bins],
+            "o-",
+            color=SERIES[0],
+            markersize=5,
+            linewidth=1,
+            clip_on=False,
+        )
         _unit_square(axes, "", y)
         counts, _, _ = below.hist(probabilities, bins=np.linspace(0, 1, 21), color=SERIES[0], alpha=0.55)
         _unit_square(below, x, "cases")

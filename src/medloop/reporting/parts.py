@@ -16,7 +16,7 @@ from medloop.reporting.charts import Chart
 from medloop.reporting.sheets import Picture
 from medloop.types import Array, Floats, Json, Metric, Target, TargetKind
 
-PICTURES = 8
+MISTAKES, RIGHTS = 12, 6
 _MOST_CURVES = 8
 
 
@@ -206,7 +206,7 @@ def abstention(evidence: Evidence) -> tuple[Chart | None, str]:
             f" Here it answered {accepted.sum()} of {len(answers)} cases ({100 * chosen[0]:.0f} %) and was wrong in "
             f"{words.shown('accuracy', risk.value)} of those ({words.interval('accuracy', risk)})."
         )
-    return charts.abstention("abstention", "Wrong answers against cases answered", "Surest cases first.", line, chosen), says
+    return charts.abstention("abstention", "Wrong answers against cases answered", "", line, chosen), says
 
 
 def cases_to_see(evidence: Evidence) -> tuple[list[Picture], list[Picture]]:
@@ -221,7 +221,7 @@ def _positions(evidence: Evidence) -> tuple[Array, Array]:
     answers = evidence.answers
     if evidence.target.kind is TargetKind.NUMBER:
         order = np.argsort(-np.abs(answers.probabilities[:, 0] - answers.values), kind="stable")
-        return order[:PICTURES], order[::-1][:PICTURES]
+        return order[:MISTAKES], order[::-1][:RIGHTS]
     wrong = decisions.wrong(answers.values, answers.decided)
     surest = np.argsort(-answers.decided.confidence, kind="stable")
     right = surest[~wrong[surest]]
@@ -231,7 +231,7 @@ def _positions(evidence: Evidence) -> tuple[Array, Array]:
         for k in np.unique(chosen):
             turn[chosen == k] = np.arange(int((chosen == k).sum()))
         right = right[np.argsort(turn, kind="stable")]
-    return surest[wrong[surest]][:PICTURES], right[:PICTURES]
+    return surest[wrong[surest]][:MISTAKES], right[:RIGHTS]
 
 
 def _picture(evidence: Evidence, position: int) -> Picture:

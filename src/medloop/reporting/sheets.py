@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from medloop.types import Array, Image
 
 LONGEST = 320
-SHOWN, LEAST_SHOWN = 176, 160
+SHOWN, LEAST_SHOWN = 166, 160
 """Pictures are shown so high, and at least so wide, in CSS pixels."""
 _GAP = 4
 _CT_WINDOW = (40.0, 400.0)
