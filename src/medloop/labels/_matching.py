@@ -47,62 +47,60 @@ class Matcher:
     def __init__(self, refs: Sequence[ImageRef]) -> None:
         self._index: dict[str, dict[str, list[int]]] = {way: defaultdict(list) for way in WAYS}
         self._whole: dict[str, dict[str, list[int]]] = {way: defaultdict(list) for way in ("path", "stem", "loose")}
+        folders: dict[str, list[int]] = defaultdict(list)
         for position, ref in enumerate(refs):
-            self._add(position, ref)
-
-    def _add(self, position: int, ref: ImageRef) -> None:
-        for way, key in _names(ref.name):
-            self._whole[way][key].append(position)
-            for tail in _tails(key):
-                self._index[way][tail].append(position)
-        for way, identity in (("uid", ref.series), ("uid", ref.fact("sop_uid")), ("study", ref.study), ("patient", ref.patient)):
-            if identity:
-                self._index[way][identity].append(position)
-        folder = _parted(ref.name).rpartition("/")[0]
-        for cut in _heads(folder):
-            for tail in _tails(cut.lower()):
-                self._index["folder"][tail].append(position)
+            name = _parted(ref.name)
+            for way, key in _names(name):
+                self._whole[way][key].append(position)
+                for tail in _tails(key):
+                    self._index[way][tail].append(position)
+            for way, identity in (("uid", ref.series), ("study", ref.study), ("patient", ref.patient)):
+                if identity:
+                    self._index[way][identity].append(position)
+            folders[name.rpartition("/")[0]].append(position)
+        for folder, inside in folders.items():
+            for key in {tail.lower() for head in _heads(folder) for tail in _tails(head)}:
+                self._index["folder"][key].extend(inside)
 
     def find(self, value: str) -> Match:
         """The images that ``value`` names, by the most exact way that finds any."""
         text = _parted(value)
-        for way in WAYS:
-            key = next((key for kind, key in _names(text) if kind == way), text.lower() if way == "folder" else value)
+        for way, key in (*_names(text), ("uid", value), ("study", value), ("folder", text.lower()), ("patient", value)):
             found = self._index[way].get(key)
-            if not found and way in self._whole:
+            if found is None and way in self._whole and "/" in key:
                 found = next((hits for tail in _tails(key) if (hits := self._whole[way].get(tail))), None)
             if found:
                 return Match(tuple(dict.fromkeys(found)), way)
         return Match((), "")
 
-    def one_of_many(self, values: Sequence[str]) -> list[Match]:
-        """`find` for each value."""
-        seen: dict[str, Match] = {}
-        return [seen[value] if value in seen else seen.setdefault(value, self.find(value)) for value in values]
+    def each(self, values: Sequence[str]) -> list[Match]:
+        """`find` for each value; equal values share one `Match`."""
+        seen = {value: self.find(value) for value in dict.fromkeys(values)}
+        return [seen[value] for value in values]
 
 
 def _parted(text: str) -> str:
-    """With forward slashes, ``#`` counting as one, and without ``./`` or a drive in front."""
-    return re.sub(r"^(\./|[A-Za-z]:)?/*", "", text.replace("\\", "/").replace("#", "/"))
+    """With forward slashes, ``#`` counting as one, and without ``./``, a drive or a slash in front."""
+    plain = text.replace("\\", "/").replace("#", "/")
+    if plain[1:2] == ":" and plain[:1].isalpha():
+        plain = plain[2:]
+    return plain.removeprefix("./").lstrip("/")
 
 
-def _names(name: str) -> Iterator[tuple[str, str]]:
+def _names(name: str) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
     """The keys of one name: as it is, without extension, and loosely."""
-    whole = _parted(name)
-    stem = _EXTENSION.sub("", whole)
-    yield "path", whole
-    yield "stem", stem
-    whole_number = _FLOAT.fullmatch(stem)
-    yield "loose", _ZEROS.sub("", whole_number[1] if whole_number else stem).lower()
+    stem = _EXTENSION.sub("", name) if "." in name else name
+    number = _FLOAT.fullmatch(stem) if "." in stem else None
+    plain = number[1] if number else stem
+    return ("path", name), ("stem", stem), ("loose", (_ZEROS.sub("", plain) if "0" in plain else plain).lower())
 
 
 def _tails(key: str) -> Iterator[str]:
     """``a/b/c``, ``b/c``, ``c``."""
-    while True:
+    yield key
+    while "/" in key:
+        key = key.partition("/")[2]
         yield key
-        _, cut, key = key.partition("/")
-        if not cut:
-            return
 
 
 def _heads(key: str) -> Iterator[str]:

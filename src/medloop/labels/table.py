@@ -17,7 +17,7 @@ from medloop.labels._labelled import Labelled, problem
 from medloop.labels._layout import USABLE, Layout, chosen
 from medloop.labels._matching import SEVERAL, WAYS, Match, Matcher
 from medloop.labels._sheet import Sheet
-from medloop.labels._words import IDS, MISSING, ROLES, split_of
+from medloop.labels._words import IDS, ROLES, split_of
 from medloop.requests import SourceRequest, listed
 from medloop.types import Case, ImageRef, Json, Label, Split, TargetKind
 
@@ -30,6 +30,7 @@ _ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 _ACQUISITION = ("view", "view_position", "frontal_lateral", "ap_pa", "laterality", "modality", "body_part", "projection")
 _NAMED_SO = re.compile(r"label|truth|class|diagnos|target|annotation|metadata|data_entry", re.IGNORECASE)
 _SHARE = 0.5
+_SAMPLE = 500
 _MOST_TABLES = 20
 
 
@@ -157,21 +158,22 @@ def _identity(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> tuple[s
     """The column that names the images (the one that finds most of them), and the matches of its cells."""
     if request.id_column:
         name = _column(sheet, request.id_column, "--id-column")
-        return name, matcher.one_of_many(sheet.column(name))
-    tried = [(name, matcher.one_of_many(sheet.column(name))) for name in sheet.columns]
-    ranked = sorted(tried, key=lambda each: _rank(each[0], each[1], sheet.column(each[0])), reverse=True)
-    return ranked[0]
+        return name, matcher.each(sheet.column(name))
+    step = max(1, len(sheet.rows) // _SAMPLE)
+    likely = [name for name in sheet.columns if any(matcher.find(cell).found for cell in sheet.column(name)[::step])]
+    tried = [(name, matcher.each(sheet.column(name))) for name in likely or sheet.columns]
+    return max(tried, key=lambda each: _rank(each[0], each[1]))
 
 
-def _rank(name: str, matches: Sequence[Match], cells: Sequence[str]) -> tuple[int, int, int]:
+def _rank(name: str, matches: Sequence[Match]) -> tuple[int, int, int]:
     """Images named one by one go before studies, folders and patients; then the more images, then the likelier name."""
-    single = {position for match in matches if match.way not in SEVERAL for position in match.found}
+    different = list({id(match): match for match in matches}.values())
+    single = {position for match in different if match.way not in SEVERAL for position in match.found}
     hint = len(IDS) - IDS.index(plain(name)) if plain(name) in IDS else 0
     if single:
         return 2, len(single), hint
-    several = {position for match in matches for position in match.found}
-    filled = [cell for cell in cells if cell.casefold() not in MISSING]
-    varied = len(set(filled)) >= max(2, len(filled) // 2)
+    several = {position for match in different for position in match.found}
+    varied = len(different) >= max(2, len(matches) // 2)
     return int(varied), len(several), hint
 
 
@@ -188,21 +190,20 @@ def _no_match(sheet: Sheet, identity: str) -> InputError:
 def _labelled(reading: _Reading, refs: Sequence[ImageRef], aside: str) -> Labelled:
     """Labels of the images that rows name, with every problem."""
     problems = _row_problems(reading, refs)
-    meant = _rows_by_image(reading)
+    rows, disputed = _rows_by_image(reading, refs, problems)
     splits = folder_splits(refs)
     cases: list[Case] = []
     labels: list[Label] = []
     unlabelled = []
     for position, ref in enumerate(refs):
-        rows = meant.get(position, [])
-        row = _agreed(reading, rows, ref, problems)
+        row = rows.get(position)
         if row is None:
             unlabelled.append(ref)
-            if not rows:
+            if position not in disputed:
                 problems.append(problem(None, ref.name, "no row of the table labels this image"))
             continue
-        said = _said(reading, row, shared=len(reading.matches[row].found) > 1, split=splits[position])
-        cases.append(case_of(ref, said))
+        shared = len(reading.matches[row].found) > 1
+        cases.append(case_of(ref, _said(reading, row, shared=shared, split=splits[position])))
         labels.append(_label(reading, row, ref))
     if not cases:
         raise _none_left(reading, problems)
@@ -228,7 +229,7 @@ def _row_problems(reading: _Reading, refs: Sequence[ImageRef]) -> list[dict[str,
         elif not match.found:
             found.append(problem(number, name, "no image has this name"))
         elif match.ambiguous:
-            found.append(problem(number, name, _ambiguity([refs[position].name for position in match.found])))
+            found.append(problem(number, name, _ambiguity([refs[position].name for position in match.found[:9]], len(match.found))))
         elif row in wrong:
             found.append(problem(number, name, wrong[row]))
         elif reading.layout.values[row] is None:
@@ -236,34 +237,45 @@ def _row_problems(reading: _Reading, refs: Sequence[ImageRef]) -> list[dict[str,
     return found
 
 
-def _ambiguity(names: Sequence[str]) -> str:
+def _ambiguity(names: Sequence[str], count: int) -> str:
     suffix = Path(names[0]).suffix
     kinds = {Path(name).suffix for name in names}
     hint = f"say which are images, as --images '*{suffix}'" if suffix and len(kinds) > 1 else "give more of the path"
-    return f"{len(names)} images fit: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}; {hint}"
+    return f"{count} images fit: {', '.join(names[:3])}{', ...' if count > 3 else ''}; {hint}"
 
 
-def _rows_by_image(reading: _Reading) -> dict[int, list[int]]:
-    """Rows with a label, by the position of the image they mean."""
-    meant: dict[int, list[int]] = defaultdict(list)
+def _rows_by_image(reading: _Reading, refs: Sequence[ImageRef], problems: list[dict[str, Json]]) -> tuple[dict[int, int], set[int]]:
+    """The row that labels each image (by position), and the images that rows contradict each other about. Adds to ``problems``."""
+    by_match: dict[int, list[int]] = defaultdict(list)
     for row, (match, value) in enumerate(zip(reading.matches, reading.layout.values, strict=True)):
-        if value is not None and not match.ambiguous:
-            for position in match.found:
-                meant[position].append(row)
-    return meant
+        if value is not None and match.found and not match.ambiguous:
+            by_match[id(match)].append(row)
+    meant: dict[int, list[int]] = defaultdict(list)
+    disputed: set[int] = set()
+    for rows in by_match.values():
+        first, found = _agreed(reading, rows, reading.named[rows[0]], problems), reading.matches[rows[0]].found
+        if first is None:
+            disputed.update(found)
+            continue
+        for position in found:
+            meant[position].append(first)
+    agreed = {position: _agreed(reading, rows, refs[position].name, problems) for position, rows in meant.items()}
+    disputed |= {position for position, row in agreed.items() if row is None}
+    return {position: row for position, row in agreed.items() if row is not None and position not in disputed}, disputed
 
 
-def _agreed(reading: _Reading, rows: Sequence[int], ref: ImageRef, problems: list[dict[str, Json]]) -> int | None:
-    """The row that labels an image: the first when all agree, none when they contradict each other. Adds to ``problems``."""
-    if len(rows) < 2:
-        return rows[0] if rows else None
+def _agreed(reading: _Reading, rows: Sequence[int], name: str, problems: list[dict[str, Json]]) -> int | None:
+    """The first of the rows that name the same, when all give one label; None when they contradict each other. Adds to
+    ``problems``.
+    """
     numbers, values = reading.sheet.numbers, reading.layout.values
     if all(values[row] == values[rows[0]] for row in rows):
         text = f"repeats row {numbers[rows[0]]} with the same label; used once"
-        problems.extend(problem(numbers[row], ref.name, text) for row in rows[1:])
+        problems.extend(problem(numbers[row], name, text) for row in rows[1:])
         return rows[0]
-    text = f"rows {' and '.join(str(numbers[row]) for row in rows)} give this image different labels; it is left out"
-    problems.extend(problem(numbers[row], ref.name, text) for row in rows)
+    first = next(row for row in rows if values[row] != values[rows[0]])
+    text = f"rows {numbers[rows[0]]} and {numbers[first]} give different labels; the image is left out"
+    problems.extend(problem(numbers[row], name, text) for row in rows)
     return None
 
 
@@ -349,7 +361,7 @@ def _read_as(role: str) -> str:
 def _none_left(reading: _Reading, problems: Sequence[dict[str, Json]]) -> InputError:
     first = next(each for each in problems if each["row"] is not None)
     ambiguous = any(match.ambiguous for match in reading.matches)
-    images = "Say which files are images with --images, for example --images '*.bmp'."
+    images = "Say which files are images with --images, for example --images '*.bmp', or write more of the path into the table."
     return InputError(
         "ambiguous-names" if ambiguous else "no-labels",
         got=f"No image got a label from {reading.sheet.path.name}. Row {first['row']} ('{first['name']}'): {first['problem']}.",
