@@ -34,6 +34,7 @@ _SHORT = frozenset(
 _VR_NAMES = {code: code.decode() for code in _LONG | _SHORT}
 _NUMBERS = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i", "FD": "<d", "FL": "<f", "AT": "<HH"}
 _UNDEFINED = 0xFFFFFFFF
+_MEDIA, _SYNTAX = 0x00020002, 0x00020010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _EXPLICIT = struct.Struct("<HH2sH")
 _IMPLICIT = struct.Struct("<HHI")
@@ -42,9 +43,13 @@ _DEEPEST = 16
 
 
 class Elements(Protocol):
-    """What a header says, by keyword. ``pixels``: the tag of its pixel data, or None."""
+    """What a header says, by keyword.
+
+    ``pixels``: the tag of its pixel data, or None. ``media``: the SOP class that its meta group names.
+    """
 
     pixels: int | None
+    media: str
 
     def texts(self, keyword: str) -> list[str]:
         """The values as text without padding; empty where there are none."""
@@ -74,6 +79,7 @@ class Full:
         """``pixels``: the tag of the pixel data where reading stopped before it."""
         self._header = header
         self.pixels = next((tag for tag in (PIXELS, *FLOAT_PIXELS) if tag in header), pixels)
+        self.media = str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID", ""))
 
     def _values(self, keyword: str) -> list[Any]:
         try:
@@ -106,10 +112,11 @@ class Full:
 class Quick:
     """Elements cut out of the bytes of a header; nothing is interpreted before it is asked for."""
 
-    def __init__(self, raw: dict[int, tuple[str, bytes]], pixels: int | None) -> None:
+    def __init__(self, raw: dict[int, tuple[str, bytes]], pixels: int | None, media: str) -> None:
         """``raw``: VR and bytes of the elements wanted."""
         self._raw = raw
         self.pixels = pixels
+        self.media = media
 
     def texts(self, keyword: str) -> list[str]:
         """See `Elements`."""
@@ -146,7 +153,7 @@ class Quick:
 
     def items(self, keyword: str) -> Sequence[Elements]:
         """See `Elements`: one empty item for a sequence that is there. Headers in which items matter are left to pydicom."""
-        return [Quick({}, None)] if self._raw.get(TAGS[keyword], ("", b""))[1] else []
+        return [Quick({}, None, "")] if self._raw.get(TAGS[keyword], ("", b""))[1] else []
 
     def content(self, tag: int) -> bytes:
         """See `Elements`."""
@@ -198,13 +205,13 @@ def quick(head: bytes, *, whole: bool) -> Quick:
 
     Raises `Odd` for what pydicom must read, `IndexError` or `struct.error` where more bytes are needed.
     """
-    implicit, place = _start(head)
+    implicit, media, place = _start(head)
     raw: dict[int, tuple[str, bytes]] = {}
     end, last = len(head), 0
     while place < end or not whole:
         tag, vr, length, place = _element(head, place, implicit)
         if tag >= FLOAT_PIXELS[0]:
-            return Quick(raw, tag if tag == PIXELS or tag in FLOAT_PIXELS else None)
+            return Quick(raw, tag if tag == PIXELS or tag in FLOAT_PIXELS else None, media)
         if tag <= last or tag in NESTED:
             raise Odd
         after = place + length if length != _UNDEFINED else _past_sequence(head, place, vr, implicit, 0)
@@ -217,22 +224,23 @@ def quick(head: bytes, *, whole: bool) -> Quick:
         last, place = tag, after
     if place > end:
         raise Odd
-    return Quick(raw, None)
+    return Quick(raw, None, media)
 
 
-def _start(head: bytes) -> tuple[bool, int]:
-    """Whether the data set is in implicit VR, and where it begins, from the meta group (PS3.10 7.1)."""
+def _start(head: bytes) -> tuple[bool, str, int]:
+    """Whether the data set is in implicit VR, its SOP class, and where it begins, from the meta group (PS3.10 7.1)."""
     if head[128:132] != b"DICM":
         raise Odd
-    place, syntax = 132, ""
+    place, syntax, media = 132, "", ""
     while head[place : place + 2] == b"\x02\x00":
         tag, _, length, place = _element(head, place, False)
-        if tag == 0x00020010:
-            syntax = head[place : place + length].rstrip(b"\0 ").decode("latin-1")
+        if tag in (_MEDIA, _SYNTAX):
+            text = head[place : place + length].rstrip(b"\0 ").decode("latin-1")
+            syntax, media = (text, media) if tag == _SYNTAX else (syntax, text)
         place += length
     if not syntax.startswith(ImplicitVRLittleEndian) or syntax in (ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
         raise Odd
-    return syntax == ImplicitVRLittleEndian, place
+    return syntax == ImplicitVRLittleEndian, media, place
 
 
 def _element(head: bytes, place: int, implicit: bool) -> tuple[int, str | None, int, int]:

@@ -6,6 +6,7 @@ Pixels are never touched. Reasons for files that are no images come from `_dicom
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -18,21 +19,31 @@ from medloop.readers._dicom_kinds import not_an_image
 from medloop.readers._dicom_tags import FACTS, FLOAT_PIXELS
 from medloop.types import Json
 
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    struct.error,
+)
+"""What pydicom raises on headers that are cut off or damaged."""
 _NOTHING: Elements = Full(Dataset())
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-_STARTS = {b"\x02\x00", b"\x08\x00"}
 
 
 def claims(head: bytes, path: Path) -> bool:
-    """Whether the first bytes are DICOM: the preamble, or without it a first element of group 2 or 8."""
+    """Whether the first bytes are DICOM: the preamble, or without it a first element of group 2 or 8 in either byte order."""
     del path
     if head[128:132] == b"DICM":
         return True
-    return (
-        head[:2] in _STARTS
-        and head[3:4] in (b"\x00", b"\x10")
-        and ((head[4:6].isalpha() and head[4:6].isupper()) or head[6:8] == b"\0\0")
-    )
+    named = head[4:6].isalpha() and head[4:6].isupper()
+    if head[:2] in (b"\x02\x00", b"\x08\x00"):
+        return head[3:4] in (b"\x00", b"\x10") and (named or head[6:8] == b"\0\0")
+    return head[:2] in (b"\x00\x02", b"\x00\x08") and named
 
 
 def scan(path: Path, head: bytes) -> Json:
@@ -43,17 +54,7 @@ def scan(path: Path, head: bytes) -> Json:
         raise Unreadable(f"not a readable DICOM file: {error}") from None
     except Unreadable:
         raise
-    except (
-        EOFError,
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-        OverflowError,
-        IndexError,
-    ) as error:
+    except _BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise Unreadable(f"a broken DICOM header: {str(error) or type(error).__name__}") from None
@@ -61,13 +62,14 @@ def scan(path: Path, head: bytes) -> Json:
 
 def describe(header: Elements) -> Json:
     """A header as JSON; what is unknown is left out of its slices. Raises `Unreadable` for what is no image."""
-    kind = _text(header, "SOPClassUID") or ""
+    kind = _text(header, "SOPClassUID") or header.media
     if reason := not_an_image(kind, _text(header, "Modality")):
         raise Unreadable(reason)
     rows, columns = _int(header, "Rows"), _int(header, "Columns")
     if header.pixels is None or not rows or not columns:
-        empty = not kind and _text(header, "Modality") is None and not rows
-        raise Unreadable("not a readable DICOM file: nothing in it makes sense" if empty else "a DICOM file without pixels")
+        raise Unreadable(
+            "a DICOM file without pixels" if kind or rows else "a DICOM file that says neither what it is nor its size"
+        )
     stored = _int(header, "BitsStored") or _int(header, "BitsAllocated") or 0
     found: dict[str, Json] = {
         "class": kind, "modality": _text(header, "Modality"), "uid": _text(header, "SOPInstanceUID"),

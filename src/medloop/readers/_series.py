@@ -204,7 +204,11 @@ def _time_points(places: list[list[Slice]], left: list[tuple[Slice, str]]) -> It
     names = [name for name, _ in places[0][0].times]
     if len(counts) == 1:
         how, layers = _even_layers(places, names)
-        yield layers, "", f"{len(layers)} time points, told apart by {how}"
+        if how:
+            yield layers, "", f"{len(layers)} time points, told apart by {how}"
+            return
+        for number, layer in enumerate(layers, 1):
+            yield [layer], f"set {number} of {len(layers)} at the same positions", ""
         return
     for number, name in enumerate(names):
         sets = _sets_by(places, number)
@@ -212,20 +216,18 @@ def _time_points(places: list[list[Slice]], left: list[tuple[Slice, str]]) -> It
             yield from _complete_and_not(sets, name, left)
             return
     ordered = [sorted(place, key=_order) for place in places]
+    extra = [each for place in ordered for each in place[1:]]
     left.extend(
-        (extra, "another picture lies at the same position of its series, and nothing tells the two apart")
-        for place in ordered
-        for extra in place[1:]
+        (each, "another picture lies at the same position of its series, and nothing tells the two apart") for each in extra
     )
-    yield (
-        [[place[0] for place in ordered]],
-        "",
-        f"{sum(len(place) - 1 for place in places)} positions are taken twice; the first picture of each is used",
-    )
+    yield [[place[0] for place in ordered]], "", f"{len(extra)} pictures lie at positions taken twice; the first of each is used"
 
 
 def _even_layers(places: list[list[Slice]], names: Sequence[str]) -> tuple[str, _Layers]:
-    """As many pictures at every position: layers by the first time that differs within every position."""
+    """As many pictures at every position: layers by the first time that differs within every position, and its name.
+
+    The name is empty where not even the order in the series (the instance number) tells them apart.
+    """
     count = len(places[0])
     for number, name in enumerate(names):
         values = [{each.times[number][1] for each in place} for place in places]
@@ -233,7 +235,8 @@ def _even_layers(places: list[list[Slice]], names: Sequence[str]) -> tuple[str, 
             ordered = [sorted(place, key=lambda each: _sortable(each.times[number][1])) for place in places]
             return name, [list(layer) for layer in zip(*ordered, strict=True)]
     ordered = [sorted(place, key=_order) for place in places]
-    return "their order in the series", [list(layer) for layer in zip(*ordered, strict=True)]
+    told = all(len({each.instance for each in place}) == count for place in places)
+    return "their order in the series" if told else "", [list(layer) for layer in zip(*ordered, strict=True)]
 
 
 def _sortable(value: float | str | None) -> tuple[int, float, str]:

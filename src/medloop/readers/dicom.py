@@ -333,7 +333,10 @@ def _common(names: Sequence[str]) -> list[str]:
 
 
 def _dtype(used: Sequence[Scanned], colour: bool) -> str:
-    """The type that holds every file's pixels in its units."""
+    """The type that holds every file's pixels in their units.
+
+    Whole numbers beyond 16 bits, which only the pixels themselves show, are read as float32 in spite of it.
+    """
     kinds = {_file_dtype(file.found, colour) for file in used}
     return kinds.pop() if len(kinds) == 1 else "float32"
 
@@ -350,14 +353,10 @@ def _file_dtype(found: Json, colour: bool) -> str:
         return stored
     if "lut" in rescales:
         return "uint16"
-    low, high = (
-        (-(1 << found["stored"] - 1), (1 << found["stored"] - 1) - 1) if found["signed"] else (0, (1 << found["stored"]) - 1)
-    )
     slope, intercept = rescales[0] or (1.0, 0.0)
     same = all(each == rescales[0] for each in rescales)
-    ends = sorted((low * slope + intercept, high * slope + intercept))
     whole = float(slope).is_integer() and float(intercept).is_integer() and size <= 16
-    return "int16" if same and whole and ends[0] >= -32768 and ends[1] <= 32767 else "float32"
+    return "int16" if same and whole else "float32"
 
 
 def _runs(numbers: Sequence[int]) -> str:

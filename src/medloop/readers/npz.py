@@ -118,9 +118,7 @@ def item_shape(shape: tuple[int, ...]) -> tuple[tuple[int, int, int, int, int], 
     """
     inner = shape[1:]
     colour = len(inner) in (3, 4) and inner[-1] == 3 and min(inner[-3:-1], default=0) > 3
-    space = inner[:-1] if colour else inner
-    if len(inner) == 4 and not colour and inner[-1] == 1:
-        space = inner[:-1]
+    space = inner[:-1] if colour or (len(inner) in (3, 4) and inner[-1] == 1) else inner
     if len(space) not in (2, 3) or 0 in space:
         raise Unreadable(f"an array of shape {shape} is no list of pictures or volumes")
     z, y, x = (1, *space)[-3:]

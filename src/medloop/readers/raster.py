@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +28,9 @@ MAX_PIXELS = 80_000_000
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_ORIENTATION = 0x0112
+_ORIENTATION, _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 0x0112, 258, 339
+_MISREAD = {(8, 2), (32, 1)}
+"""Bits and sample format (1 unsigned, 2 signed) of TIFF numbers that Pillow takes for others."""
 _TURNED = (5, 6, 7, 8)
 _WIDE = {"I;16", "I;16B", "I;16L", "I;16N"}
 
@@ -94,10 +95,10 @@ def read(ref: ImageRef) -> Image:
         try:
             with pil.open(path, formats=_FORMATS) as picture:
                 found = _header(path, picture)
-                pages = _cv2_page(path) if found["deep"] else _pages(picture, int(found["pages"]))
+                pages = _cv2_pages(path) if found["deep"] else _pages(picture, int(found["pages"]))
         except UnidentifiedImageError:
             pages = _tiff_pages(path)
-    stack = np.stack(pages)
+    stack = np.stack(pages[: ref.shape[2]])
     if stack.ndim == 4:
         return Image(pixels=np.ascontiguousarray(stack.transpose(3, 0, 1, 2)[None]), colour=True)
     return Image(pixels=stack[None, None])
@@ -151,7 +152,7 @@ def _header(path: Path, picture: pil.Image) -> Json:
     _limited(rows, columns, pages)
     if _orientation(picture) in _TURNED:
         rows, columns = columns, rows
-    deep = picture.format == "PNG" and _png_is_deep_colour(path)
+    deep = _png_is_deep_colour(path) if picture.format == "PNG" else picture.format == "TIFF" and _tiff_is_deep_colour(picture)
     colour = deep or _is_colour(picture)
     wide = deep or picture.mode in _WIDE
     dtype = "uint16" if wide else {"F": "float32", "I": "int32"}.get(picture.mode, "uint8")
@@ -190,6 +191,15 @@ def _png_is_deep_colour(path: Path) -> bool:
     return head[24] == 16 and head[25] in (2, 6)
 
 
+def _tiff_is_deep_colour(picture: pil.Image) -> bool:
+    """Whether a TIFF has 16-bit colour, which Pillow would cut to 8 bits. Numbers that Pillow misreads are left to tifffile."""
+    tags = getattr(picture, "tag_v2", {})
+    bits = tuple(tags.get(_BITS_PER_SAMPLE, (1,)))
+    if (bits[0], next(iter(tags.get(_SAMPLE_FORMAT, (1,))))) in _MISREAD:
+        raise UnidentifiedImageError
+    return bits[0] == 16 and len(bits) >= 3
+
+
 def _is_colour(picture: pil.Image) -> bool:
     if picture.mode in ("P", "PA"):
         palette = np.asarray(picture.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
@@ -219,15 +229,19 @@ def _plain(picture: pil.Image, colour: bool) -> pil.Image:
     return picture.convert("RGB" if colour else "L")
 
 
-def _cv2_page(path: Path) -> list[Array]:
-    """A 16-bit colour PNG as (Y, X, 3) uint16; transparency is blended onto black."""
-    pixels: Any = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
+def _cv2_pages(path: Path) -> list[Array]:
+    """Pages of 16-bit colour as (Y, X, 3) uint16; transparency is blended onto black."""
+    done, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if not done:
         raise Unreadable("broken or cut off: its pixels cannot be decoded")
-    if pixels.shape[-1] == 4:
-        alpha = pixels[..., 3:].astype(np.float64) / 65535
-        pixels = np.rint(pixels[..., :3] * alpha).astype(np.uint16)
-    return [np.ascontiguousarray(pixels[..., ::-1])]
+    return [_unblended(np.asarray(page)) for page in pages]
+
+
+def _unblended(page: Array) -> Array:
+    """RGB (Y, X, 3) of a page in OpenCV's order BGR or BGRA."""
+    if page.shape[-1] == 4:
+        page = np.rint(page[..., :3] * (page[..., 3:].astype(np.float64) / 65535)).astype(np.uint16)
+    return np.ascontiguousarray(page[..., ::-1])
 
 
 def _tiff_header(file: tifffile.TiffFile) -> Json:
