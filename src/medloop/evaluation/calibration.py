@@ -8,11 +8,11 @@ simplest whose loss is not more than one standard error above the best. Give it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 from sklearn.isotonic import IsotonicRegression
 
 from medloop.types import Array, Floats, Integers, Json, Target, TargetKind
@@ -22,6 +22,8 @@ _EPSILON = 1e-6
 _FEW = 10
 _MANY = 100
 _SIGMOID_SHARE = 0.02
+_PULL = 0.01
+_FLATTEST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +175,21 @@ def _platt(scores: Floats, truth: Array) -> Curve:
     centre, spread = float(np.mean(scores)), float(np.std(scores))
     z = (scores - centre) / spread
 
-    def loss(params: Floats) -> tuple[float, Floats]:
+    def loss(params: Floats) -> tuple[float, Floats, Floats]:
         logits = params[0] * z + params[1]
-        excess = special.expit(logits) - wanted
-        return float(np.sum(np.logaddexp(0, logits) - wanted * logits)), np.array([excess @ z, excess.sum()])
+        chance = special.expit(logits)
+        excess, bend = chance - wanted, chance * (1 - chance)
+        slope = np.array([excess @ z, excess.sum()])
+        return (
+            float(np.sum(np.logaddexp(0, logits) - wanted * logits)),
+            slope,
+            np.array([[bend @ z**2, bend @ z], [bend @ z, bend.sum()]]),
+        )
 
-    start = np.array([1.0, np.log((ones + 1) / (zeros + 1))])
-    slope, offset = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)]).x
+    prior = np.log((ones + 1) / (zeros + 1))
+    slope, offset = _newton(loss, np.array([1.0, prior]))
+    if slope <= 0:
+        return Curve(0.0, float(special.logit(wanted.mean())))
     return Curve(float(slope / spread), float(offset - slope * centre / spread))
 
 
@@ -239,17 +249,38 @@ def _scaled(scores: Floats, values: Array, free: int) -> tuple[float, Floats]:
     rows, onehot = np.arange(len(values)), np.eye(scores.shape[1])[values]
     z = scores / unit
 
-    def loss(params: Floats) -> tuple[float, Floats]:
-        offsets = params[1:] if free else 0.0
-        logits = np.exp(params[0]) * z + offsets
-        excess = special.softmax(logits, axis=1) - onehot
+    def loss(params: Floats) -> tuple[float, Floats, Floats]:
+        logits = params[0] * z + (params[1:] if free else 0.0)
+        chance = special.softmax(logits, axis=1)
+        excess, mixed = chance - onehot, (chance * z).sum(axis=1, keepdims=True)
         value = float(np.sum(special.logsumexp(logits, axis=1) - logits[rows, values]))
-        slope = np.array([np.exp(params[0]) * np.sum(excess * z)])
-        pull = 0.01 * params
-        return value + 0.5 * float(params @ pull), np.concatenate([slope, excess.sum(axis=0)[:free]]) + pull
+        bend = np.zeros((1 + free, 1 + free))
+        bend[0, 0] = np.sum(chance * z**2) - np.sum(mixed**2)
+        if free:
+            bend[0, 1:] = bend[1:, 0] = (chance * (z - mixed)).sum(axis=0)
+            bend[1:, 1:] = np.diag(chance.sum(axis=0)) - chance.T @ chance
+        away = params - start
+        slope = np.concatenate([[np.sum(excess * z)], excess.sum(axis=0)[:free]]) + _PULL * away
+        return value + _PULL / 2 * float(away @ away), slope, bend + _PULL * np.eye(1 + free)
 
-    found = optimize.minimize(loss, np.zeros(1 + free), jac=True, method="L-BFGS-B", bounds=[(-10, 10), *[(-20, 20)] * free]).x
-    return float(np.exp(found[0]) / unit), found[1:]
+    start = np.concatenate([[1.0], np.zeros(free)])
+    found = _newton(loss, start)
+    return max(float(found[0]), _FLATTEST) / unit, found[1:]
+
+
+def _newton(loss: Callable[[Floats], tuple[float, Floats, Floats]], start: Floats) -> Floats:
+    """The minimum of a convex function of few parameters; ``loss`` gives value, slope and bend (gradient and Hessian)."""
+    params, (value, slope, bend) = start, loss(start)
+    for _ in range(100):
+        step = np.linalg.lstsq(bend, slope)[0]
+        fraction = 1.0
+        while fraction > 1e-6 and loss(params - fraction * step)[0] > value - 1e-4 * fraction * float(slope @ step):
+            fraction /= 2
+        params = params - fraction * step
+        before, (value, slope, bend) = value, loss(params)
+        if before - value < 1e-10 * (1 + abs(value)):
+            break
+    return params
 
 
 # Choosing
