@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medloop.types import Array, Shape
 
-VERSION = 1
+VERSION = 2
 """Goes into cache keys: rises whenever the same pixels would give another row."""
 SIDE = 64
 """Thumbnails of flat pictures are ``SIDE`` by ``SIDE``."""
