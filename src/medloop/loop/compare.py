@@ -13,7 +13,7 @@ from medloop.requests import CompareRequest, CompareResult
 from medloop.types import Array, Target, TargetKind
 from medloop.workspace import Workspace
 
-_FEWEST = 10
+_FEWEST = 2
 
 
 def compare(workspace: Workspace, request: CompareRequest, tell: Progress = QUIET) -> CompareResult:

@@ -1,0 +1,86 @@
+"""Three small collections of one kind each: a folder of PNG with a table, an .npz in MedMNIST layout, DICOM studies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from medloop.samples import phantom_ct
+
+
+@dataclass(frozen=True)
+class Source:
+    src: Path
+    labels: Path | None
+    cases: int
+
+    @property
+    def words(self) -> list[str]:
+        return [str(self.src), *(["--labels", str(self.labels)] if self.labels else [])]
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"labels": str(self.labels)} if self.labels else {}
+
+
+def blob(rng: np.random.Generator, sick: bool, side: int = 40) -> np.ndarray:
+    """A noisy disc; a sick one has a bright spot in it, mostly."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    cy, cx = rng.normal(0, 2, 2)
+    picture = 90.0 * (np.hypot(y - cy, x - cx) < rng.uniform(11, 15)) + 40
+    if sick:
+        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0, 7)
+        picture += rng.uniform(25, 90) * (
+            np.hypot(y - cy - far * np.sin(angle), x - cx - far * np.cos(angle)) < rng.uniform(2.5, 4)
+        )
+    return np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
+
+
+def write_pngs(folder: Path, patients: int, seed: int) -> Source:
+    """Two pictures a patient, half of the patients sick; ``labels.csv`` beside the folder of images."""
+    rng = np.random.default_rng(seed)
+    (folder / "scans").mkdir(parents=True)
+    lines = ["image,patient,diagnosis,sex"]
+    for patient in range(patients):
+        sick = patient % 2 == 1
+        for number in range(2):
+            name = f"p{patient:03}_{number}"
+            Pillow.fromarray(blob(rng, sick)).save(folder / "scans" / f"{name}.png")
+            lines.append(f"{name},{patient},{'sick' if sick else 'well'},{'F' if rng.random() < 0.5 else 'M'}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return Source(folder / "scans", folder / "labels.csv", 2 * patients)
+
+
+@pytest.fixture(scope="session")
+def pngs(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    return write_pngs(tmp_path_factory.mktemp("pngs"), 60, seed=3)
+
+
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    rng = np.random.default_rng(4)
+    arrays = {}
+    for split, count in (("train", 90), ("val", 20), ("test", 40)):
+        labels = rng.integers(0, 2, count)
+        arrays[f"{split}_images"] = np.stack([blob(rng, bool(label), 28) for label in labels])
+        arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+    path = tmp_path_factory.mktemp("npz") / "toy.npz"
+    np.savez_compressed(path, **arrays)
+    return Source(path, None, 150)
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    folder = tmp_path_factory.mktemp("dicom") / "phantom"
+    written = phantom_ct.write(folder, seed=5, patients=14)
+    return Source(folder / "images", folder / "labels.csv", written.studies)
+
+
+@pytest.fixture(params=["pngs", "npz", "studies"])
+def source(request: pytest.FixtureRequest) -> Source:
+    found: Source = request.getfixturevalue(request.param)
+    return found
