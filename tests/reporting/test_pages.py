@@ -210,7 +210,7 @@ def test_the_intake_report_names_everything(pages):
         "64 x 64",
     ):  # fmt: skip
         assert needed in words
-    assert pages["inspect"].count("<img") >= 10 + 10 + 5 + 2 + 1
+    assert pages["inspect"].count("<img") >= 12 + 12 + 5 + 2 + 1
 
 
 def test_the_intake_report_of_nothing_wrong():

@@ -13,7 +13,7 @@ from medloop.evaluation.evidence import Evidence
 from medloop.types import Array, Json, Metric, TargetKind
 
 FEW_OF_A_CLASS = 30
-_LEVELS = ("bad", "warn", "note")
+LEVELS = ("bad", "warn", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def notices(
         if row.get("worse")
     ]
     found += [Notice("note", text) for text in warnings]
-    return sorted(found, key=lambda notice: _LEVELS.index(notice.level))
+    return sorted(found, key=lambda notice: LEVELS.index(notice.level))
 
 
 def _numbers(evidence: Evidence) -> Iterator[Notice]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medloop.reporting import growth, render
-from medloop.reporting.beware import Notice
+from medloop.reporting.beware import LEVELS, Notice
 from medloop.reporting.parts import Tile
 from medloop.reporting.sheets import Picture
 from medloop.requests import InspectResult
@@ -19,7 +19,7 @@ from medloop.version import VERSION
 PictureOf = Callable[[str], "Array | None"]
 """Name of an image to its picture ``(Y, X, 3)`` uint8, None where it cannot be read."""
 
-_EACH_GROUP = 10
+_EACH_GROUP = 12
 _MOST_GROUPS = 12
 _SIDE_BY_SIDE = 10
 _IN_ONE = 4
@@ -81,7 +81,9 @@ def _verdict(result: InspectResult) -> str:
     whom = f" of {result.patients} patients" if result.patients is not None else ""
     if result.classes:
         names = ", ".join(f"‘{name}’" for name in list(result.classes)[:6]) + (", …" if len(result.classes) > 6 else "")
-        return f"{result.cases} labelled cases{whom}, to be told apart as {names} ({result.target})."
+        return f"{result.cases} labelled cases{whom}; what can be learnt is to tell {names} ({result.target})."
+    if not result.target:
+        return f"{result.cases} images{whom}; no labels were found."
     return f"{result.cases} labelled cases{whom} ({result.target})."
 
 
@@ -110,6 +112,10 @@ def _notices(result: InspectResult) -> list[Notice]:
             Notice("warn", f"{_count(mended, 'leak')} between training and validation; learning moves the copies to training.")
         )
     found += [Notice("warn", f"Shortcut: {each.get('says', each)}") for each in result.shortcuts]
+    if result.duplicates:
+        found.append(
+            Notice("note", f"{_count(len(result.duplicates), 'group')} of the same picture; each is kept on one side of a split.")
+        )
     if result.burnt_in_text:
         found.append(Notice("warn", f"{_count(len(result.burnt_in_text), 'picture')} with likely burnt-in text."))
     if result.label_problems:
@@ -122,6 +128,7 @@ def _notices(result: InspectResult) -> list[Notice]:
     if result.rejected:
         found.append(Notice("note", f"{_count(len(result.rejected), 'file')} not used."))
     found += [Notice("note", text) for text in result.warnings]
+    found.sort(key=lambda notice: LEVELS.index(notice.level))
     return found or [Notice("note", "Nothing was found that needs mending.")]
 
 
