@@ -139,6 +139,8 @@ def _learnable(
     target: Target, values: Array, grouped: Groups, cases: Sequence[Case], findings: Findings
 ) -> tuple[Target, Array, NDArray[np.int64]]:
     """Leave out classes that cannot be learnt, and say when too little is left."""
+    if len(np.unique(grouped.groups)) < 2:
+        findings.refusals.append(_one_group(len(cases)))
     learnt_from = np.array([case.given_split is not Split.TEST for case in cases], dtype=np.bool_)
     findings.left_out.update(rare(target, values, grouped.patients, learnt_from))
     target, values, kept = without(target, values, findings.left_out)
@@ -164,12 +166,17 @@ def _learnable(
                 fix="Check the label column.",
             )
         )
-    elif len(kept) and grouped.groups[kept].max() == grouped.groups[kept].min():
-        findings.refusals.append(_one_group(len(kept)))
     return target, values, kept
 
 
 def _one_group(count: int) -> Refused:
+    if count == 0:
+        return Refused(
+            "too-few",
+            got="None of the labelled images could be used.",
+            allowed="Two readable, labelled images or more.",
+            fix="Run medloop inspect: it says why each file is not used.",
+        )
     return Refused(
         "one-patient",
         got=f"All {count} cases belong to one patient or one group of copies, so none can be kept aside for judging.",

@@ -38,7 +38,7 @@ LABELS = ("label", "labels", "class", "class_label", "classes", "diagnosis", "dx
 """Column names that usually hold the label, the likeliest first."""
 NOTHING = ("no finding", "no findings", "no_finding", "none", "normal", "nothing")
 """Members of a list that mean: no finding."""
-_NEGATIVE = ("0", "neg", "absent", "control", "controls", "false")
+_NEGATIVE = ("0", "none", "nothing", "neg", "absent", "control", "controls", "false")
 _NEGATIVE_START = re.compile(r"(no|non|not|without|negative|normal|healthy|benign)([ _-].*)?")
 _PATIENT_FOLDER = re.compile(r"(patient|pat|subject|subj|sub|person|pid)[-_ ]?[a-z]{0,3}\d+", re.IGNORECASE)
 PLACEHOLDERS = MISSING | {"anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "xxx", "no id", "deidentified"}

@@ -1,0 +1,42 @@
+"""Labels of real collections."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from medloop.compute import Compute
+from medloop.errors import InputError
+from medloop.labels import read
+from medloop.readers import collect
+from medloop.requests import SourceRequest
+from medloop.types import Split
+
+pytestmark = pytest.mark.shared
+
+
+def test_white_blood_cells(shared_data: Path) -> None:
+    source = shared_data / "wbc"
+    request = SourceRequest(src=str(source), labels=str(source / "Class Labels of Dataset 1.csv"), images="*.bmp")
+    with Compute(0) as compute:
+        labelled = read(collect(source, images=request.images, compute=compute), request)
+    assert Counter(label.value for label in labelled.labels) == {"1": 176, "2": 53, "3": 48, "4": 22, "5": 1}
+    assert labelled.problems == []
+    assert {each["column"]: each["read_as"] for each in labelled.columns} == {"image ID": "image", "class label": "label"}
+
+
+def test_white_blood_cells_with_masks_beside_are_ambiguous(shared_data: Path) -> None:
+    source = shared_data / "wbc"
+    with Compute(0) as compute, pytest.raises(InputError, match="2 images fit") as caught:
+        read(collect(source, compute=compute), SourceRequest(src=str(source)))
+    assert "--images" in caught.value.fix
+
+
+def test_pneumonia(shared_data: Path) -> None:
+    source = shared_data / "pneumoniamnist_rebuilt.npz"
+    with Compute(0) as compute:
+        labelled = read(collect(source, compute=compute), SourceRequest(src=str(source)))
+    assert Counter(case.given_split for case in labelled.cases) == {Split.TRAIN: 4708, Split.VAL: 524, Split.TEST: 624}
+    assert labelled.target.classes == ("0", "1")
