@@ -33,7 +33,7 @@ _FEATURES_SHARE = 0.4
 _RESERVE, _LEAST = 0.08, 1.0
 _HOPELESS = 0.04
 _RATE = 2e-9
-_MOST_TRIALS = 300
+_MOST_TRIALS, _ENDLESS = 300, 86_400.0
 
 
 def features_of(job: FitJob) -> tuple[Feature, ...]:
@@ -103,7 +103,7 @@ class Search:
         self.space = Space(tables.features, estimators_of(job), len(problem.values))
         self.costs, self.trials = Costs(), list[Trial]()
         self.start = job.clock()
-        self.total = max(0.0, job.deadline - self.start)
+        self.total = min(max(0.0, job.deadline - self.start), _ENDLESS)
 
     def run(self) -> list[Trial]:
         """Trials in order, at least one of them complete."""
@@ -144,11 +144,12 @@ class Search:
 
     def _affordable_features(self) -> set[str]:
         """Features whose first choice fits into the time, the quickest first; at least one."""
-        costs = sorted((self.tables.expected(places[0]), name) for name, places in self.space.choices.items())
+        firsts = {name: places[0] for name, places in self.space.choices.items()}
+        costs = sorted((not self._narrow(place), self.tables.expected(place), name) for name, place in firsts.items())
         kept, spent = set[str](), 0.0
-        for seconds, name in costs:
+        for wide, seconds, name in costs:
             spent += seconds
-            if not kept or (spent < _FEATURES_SHARE * self.total and self._narrow(self.space.choices[name][0])):
+            if not kept or (spent < _FEATURES_SHARE * self.total and not wide):
                 kept.add(name)
         return kept
 
