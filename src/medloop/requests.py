@@ -269,6 +269,8 @@ class SampleResult:
     """What was written."""
 
     folder: str
+    images: str
+    """Folder of the images alone: what to inspect and to learn from."""
     files: int
     patients: int
     studies: int

@@ -42,16 +42,16 @@ def demo(workspace: Workspace, request: DemoRequest, tell: Progress = QUIET) -> 
     written = _sample(workspace, folder / "phantom-ct", _SEED, patients, tell)
     more = _sample(workspace, folder / "new-patients", _OTHER_SEED, others, tell)
     tell.say("2 of 5: inspecting it")
-    seen = inspect(workspace, InspectRequest(src=written.folder, labels=written.labels), tell)
+    seen = inspect(workspace, InspectRequest(src=written.images, labels=written.labels), tell)
     tell.say("3 of 5: learning from it")
     budget = _QUICK_BUDGET if request.quick else _BUDGET
-    learnt = learn(workspace, LearnRequest(src=written.folder, labels=written.labels, budget=budget), tell)
+    learnt = learn(workspace, LearnRequest(src=written.images, labels=written.labels, budget=budget), tell)
     assert isinstance(learnt, LearnResult)
     tell.say("4 of 5: judging the model on patients of another collection")
-    judged = evaluate(workspace, EvaluateRequest(model=learnt.model, src=more.folder, labels=more.labels), tell)
+    judged = evaluate(workspace, EvaluateRequest(model=learnt.model, src=more.images, labels=more.labels), tell)
     tell.say("5 of 5: proposing labels for them")
     out = str(folder / "predictions.csv")
-    predicted = predict(workspace, PredictRequest(model=learnt.model, src=more.folder, out=out), tell)
+    predicted = predict(workspace, PredictRequest(model=learnt.model, src=more.images, out=out), tell)
     return DemoResult(
         sample=written,
         inspect=seen,

@@ -112,13 +112,13 @@ def _draw(rng: np.random.Generator, kind: str, *, early: bool) -> Lesion:
     if kind == "cyst":
         radius = float(np.clip(rng.lognormal(np.log(10), 0.4), 5, 26))
         return Lesion(kind, nowhere, radius, float(rng.uniform(2, 18)), float(rng.uniform(0, 0.03)), 0, 0, 0, 1.0, shape)
-    radius = float(rng.uniform(8, 18) if early else np.clip(rng.lognormal(np.log(15), 0.4), 7, 38))
+    radius = float(rng.uniform(9, 22) if early else np.clip(rng.lognormal(np.log(15), 0.4), 7, 38))
     grown = float(rng.uniform(1.1, 1.35) if rng.random() < 0.65 else rng.uniform(0.65, 0.88))
     return Lesion(
         kind=kind,
         centre_mm=nowhere,
         radius_mm=radius,
-        contrast_hu=-float(rng.uniform(25, 55)),
+        contrast_hu=-float(rng.uniform(28, 60)),
         irregular=float(rng.uniform(0.06, 0.17)),
         core_hu=float(rng.uniform(8, 28)) if rng.random() < 0.6 else 0.0,
         rim_hu=float(rng.uniform(15, 40)) if rng.random() < 0.4 else 0.0,

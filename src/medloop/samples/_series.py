@@ -59,7 +59,8 @@ def write_series(folder: Path, scan: Scan, take: Acquisition, header: Header) ->
         common.SliceLocation = f"{place[2]:g}"
         stored = scan.hu[index] if scanner.signed else scan.hu[index] + 1024
         common.PixelData = b""
-        common.compress(RLELossless, np.ascontiguousarray(stored, "<i2" if scanner.signed else "<u2"), encoding_plugin="pylibjpeg")
+        pixels = np.ascontiguousarray(stored, "<i2" if scanner.signed else "<u2")
+        common.compress(RLELossless, pixels, encoding_plugin="pylibjpeg", generate_instance_uid=False)
         common.file_meta.MediaStorageSOPInstanceUID = common.SOPInstanceUID
         dcmwrite(folder / f"IM{number:04d}.dcm", common, enforce_file_format=True)
     return len(scan.hu)

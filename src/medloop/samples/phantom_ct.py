@@ -3,8 +3,8 @@
 Each patient has a body of its own (build, fat, organ sizes, tilt, vessels, filling of stomach and bowel), one or two studies at one
 of two fictional sites, and a diagnosis:
 
-- ``tumour``: one liver tumour, a few (2 to 5) or many (7 to 15), in about a third of the ill each; darker than the liver by 25 to
-  55 HU, of irregular and soft boundary, some with a dark core or a bright rim; a third of these patients have cysts as well;
+- ``tumour``: one liver tumour (in 20 % of the ill), a few (2 to 6, 35 %) or many (8 to 16, 45 %); darker than the liver by 28 to
+  60 HU, of irregular and soft boundary, some with a dark core or a bright rim; a third of these patients have cysts as well;
 - ``no tumour``: half of these patients have one to three cysts (near water, smooth, sharp), the others nothing. Cysts are harmless:
   a dark spot alone says nothing, and so does the gallbladder.
 
@@ -48,8 +48,8 @@ from medloop.workspace import write_folder
 
 PATIENTS = 80
 """Patients of the usual collection."""
-_BURDEN = ((1, 2), (2, 6), (7, 16))
-"""From and below how many tumours: in about a third of the ill each."""
+_BURDEN = ((1, 2), (2, 7), (8, 17))
+"""From and below how many tumours: in 20, 35 and 45 % of the ill."""
 _FEWEST = 4
 _MOST = 5000
 _LABELS = ("study_uid", "patient", "diagnosis", "site", "sex", "age", "study_date")
@@ -128,6 +128,7 @@ def write(
         (beside / "README.txt").write_text(_README.format(seed=seed, patients=number, studies=len(labels)), encoding="utf-8")
     return SampleResult(
         folder=str(folder),
+        images=str(folder / "images"),
         files=sum(each.files for each in done),
         patients=number,
         studies=len(labels),
@@ -154,7 +155,7 @@ def _deal_group(rng: np.random.Generator, number: int, *, tumours: bool) -> list
         return [bool(value) for value in rng.permutation(np.arange(number) < round(share * number))]
 
     scanners, female, cystic, again, thin = even(0.5), even(0.5), even(0.33 if tumours else 0.5), even(0.25), even(0.4)
-    burden = rng.permutation(np.digitize((np.arange(number) + 0.5) / max(number, 1), (0.35, 0.7)))
+    burden = rng.permutation(np.digitize((np.arange(number) + 0.5) / max(number, 1), (0.2, 0.55)))
     ages = rng.permutation(np.linspace(34, 84, max(number, 1)).round().astype(int))
     facts = []
     for i in range(number):
