@@ -223,7 +223,7 @@ def rows_kept(cache: Path) -> int:
 
 
 def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    src, cache = write_pictures(tmp_path / "src", 320, side=64), tmp_path / "cache"
+    src, cache = write_pictures(tmp_path / "src", 160, side=64), tmp_path / "cache"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(src), str(cache), "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -232,7 +232,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path: Path) -> No
     process.send_signal(signal.SIGKILL)
     process.communicate()
     kept = rows_kept(cache)
-    assert 0 < kept < 320
+    assert 0 < kept < 160
     shards = set((cache / "arrays" / "shards").glob("*.npy"))
     after = done(src, cache, Compute(0), RESIZED)
     assert shards < set((cache / "arrays" / "shards").glob("*.npy"))
@@ -243,12 +243,12 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(tmp_path: Path) -> No
 
 
 def test_two_processes_on_one_cache(tmp_path: Path) -> None:
-    src, cache = write_pictures(tmp_path / "src", 200, side=60), tmp_path / "cache"
+    src, cache = write_pictures(tmp_path / "src", 100, side=60), tmp_path / "cache"
     command = [sys.executable, "-c", KILLED, str(src), str(cache), "0"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [process.communicate()[0].splitlines()[-1] for process in both]
     assert said[0] == said[1]
-    assert said[0].endswith(" 200")
+    assert said[0].endswith(" 100")
 
 
 def test_a_picture_that_kills_its_reader_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,12 +305,11 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(done(src, tmp_path / "cache", Compute(0)).refs) == 4
 
 
-@pytest.mark.skipif(not Path("/proc/1").exists(), reason="needs a folder that nobody may write to (/proc)")
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     src = write_pictures(tmp_path / "src", 4)
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="cannot be written"):
         done(src, blocked, Compute(0))
 
 

@@ -34,11 +34,14 @@ def shifted(start: Sequence[float]) -> Floats:
     return matrix
 
 
-def scaled(old: Sequence[int], new: Sequence[int]) -> Floats:
-    """The matrix of `moved` for the same extent in other numbers of voxels ``(z, y, x)``: outer borders stay, centres move."""
-    factor = np.asarray(old, np.float64)[::-1] / np.asarray(new, np.float64)[::-1]
-    matrix = np.diag([*factor, 1.0])
-    matrix[:3, 3] = factor / 2 - 0.5
+def scaled(old: Sequence[int], new: Sequence[int], factor: Sequence[float]) -> Floats:
+    """The matrix of `moved` for voxels ``factor`` times as large, ``new`` instead of ``old`` of them, all ``(z, y, x)``.
+
+    The middle of the image stays where it is.
+    """
+    steps = np.asarray(factor, np.float64)[::-1]
+    matrix = np.diag([*steps, 1.0])
+    matrix[:3, 3] = (np.asarray(old[::-1]) - 1) / 2 - steps * (np.asarray(new[::-1]) - 1) / 2
     return matrix
 
 

@@ -1,23 +1,20 @@
-"""Another size or spacing: averaged where it shrinks (no aliasing), interpolated where it grows."""
+"""Another size or spacing: linear interpolation, widened to a weighted mean where the image shrinks, so that nothing aliases."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from medloop.errors import Unreadable
 from medloop.prep._grid import moved, scaled
-from medloop.types import Array, Image
+from medloop.types import Array, Floats, Image
 
 VERSION = 1
 
 Length: TypeAlias = Annotated[float, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
-_NATIVE = {"uint8", "uint16", "int16", "float32", "float64"}
-_COLUMNS = 16384
 _LARGEST = 2**31
 
 
@@ -30,60 +27,63 @@ def step(
     grow: bool = True,
     interpolation: Literal["linear", "nearest"] = "linear",
 ) -> Image:
-    """To ``spacing_mm`` where the image's is known, else to ``size`` voxels, both ``(z, y, x)``.
+    """To ``spacing_mm`` where the image's is known, else to ``size`` voxels, both ``(z, y, x)``. The middle stays in place.
 
-    The extent stays, so a spacing is met to the nearest voxel; the one that results is written down exactly. ``keep_shape``: all
-    axes shrink or grow alike until the image fits into ``size`` (a single slice stays single). Without ``grow`` an image that
-    fits into ``size`` is left as it is.
+    ``spacing_mm`` is met exactly; the extent becomes the nearest whole number of voxels. With ``size`` the extent stays;
+    ``keep_shape``: all axes shrink or grow alike until the image fits into ``size`` (a single slice stays single). Without
+    ``grow`` an image that fits into ``size`` is left as it is.
     """
     old = image.pixels.shape[2:]
-    new = old
     if spacing_mm is not None and image.spacing_mm is not None:
-        new = tuple(max(1, round(n * have / want)) for n, have, want in zip(old, image.spacing_mm, spacing_mm, strict=True))
+        factor = tuple(want / have for want, have in zip(spacing_mm, image.spacing_mm, strict=True))
+        new = tuple(max(1, round(n / times)) for n, times in zip(old, factor, strict=True))
     elif size is not None and (grow or any(n > want for n, want in zip(old, size, strict=True))):
         new = _within(old, size) if keep_shape else size
-    if new == old:
+        factor = tuple(n / m for n, m in zip(old, new, strict=True))
+    else:
+        return image
+    if new == old and np.allclose(factor, 1, rtol=0, atol=1e-3):
         return image
     if np.prod(new, dtype=np.float64) * image.pixels.shape[0] * image.pixels.shape[1] > _LARGEST:
         raise Unreadable(f"the image would have {' x '.join(map(str, new))} voxels")
-    return moved(image, _resized(image.pixels, new, nearest=interpolation == "nearest"), scaled(old, new))
+    pixels = _resampled(image.pixels, new, factor, nearest=interpolation == "nearest")
+    return moved(image, pixels, scaled(old, new, factor))
 
 
 def _within(old: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
-    factor = min(want / have for want, have in zip(size, old, strict=True) if have > 1 or want > 1) if max(old) > 1 else 1.0
+    factor = min((want / have for want, have in zip(size, old, strict=True) if have > 1), default=1.0)
     return tuple(have if have == 1 else min(want, max(1, round(have * factor))) for want, have in zip(size, old, strict=True))
 
 
-def _resized(pixels: Array, new: tuple[int, ...], *, nearest: bool) -> Array:
-    times, channels, depth, height, width = pixels.shape
-    kind = pixels.dtype if pixels.dtype.name in _NATIVE else np.dtype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
-    planes = pixels.astype(kind, copy=False).reshape(-1, height, width)
-    if new[1:] != (height, width):
-        planes = np.stack([_plane(plane, new[1], new[2], nearest=nearest) for plane in planes])
-    if new[0] != depth:
-        columns = planes.reshape(times * channels, depth, -1)
-        planes = np.stack([_depth(each, new[0], nearest=nearest) for each in columns])
-    if kind != pixels.dtype:
-        planes = (np.rint(planes) if pixels.dtype.kind in "iub" else planes).astype(pixels.dtype)
-    return planes.reshape(times, channels, *new)
+def _resampled(pixels: Array, new: tuple[int, ...], factor: tuple[float, ...], *, nearest: bool) -> Array:
+    """One axis after the other, the one that shrinks most first."""
+    kind = np.float64 if pixels.dtype.itemsize > 2 and pixels.dtype != np.float32 else np.float32
+    values = pixels
+    for axis in sorted(range(3), key=lambda each: -factor[each]):
+        length = pixels.shape[2 + axis]
+        if new[axis] == length and abs(factor[axis] - 1) <= 1e-3:
+            continue
+        where = (np.arange(new[axis]) - (new[axis] - 1) / 2) * factor[axis] + (length - 1) / 2
+        if nearest:
+            values = values.take(np.clip(np.rint(where), 0, length - 1).astype(np.int64), axis=2 + axis)
+        else:
+            values = _weighted(values.astype(kind, copy=False), _weights(where, length, factor[axis]).astype(kind), 2 + axis)
+    if values.dtype != pixels.dtype:
+        values = (np.rint(values) if pixels.dtype.kind in "iub" else values).astype(pixels.dtype)
+    return np.ascontiguousarray(values)
 
 
-def _plane(plane: Array, height: int, width: int, *, nearest: bool) -> Array:
-    """``(Y, X)`` first shrunk by area along the axes that shrink, then grown along those that grow."""
-    if nearest:
-        return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
-    low, narrow = min(height, plane.shape[0]), min(width, plane.shape[1])
-    if (low, narrow) != plane.shape:
-        plane = cv2.resize(plane, (narrow, low), interpolation=cv2.INTER_AREA)
-    if (low, narrow) != (height, width):
-        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-    return plane
+def _weights(where: Floats, length: int, factor: float) -> Floats:
+    """``(new, length)``: how much each old voxel counts for each new one; beyond the border the border voxel counts."""
+    reach = max(1.0, factor)
+    at = np.clip(where, 0, length - 1)[:, None]
+    weights: Floats = np.maximum(0.0, 1 - np.abs(np.arange(length) - at) / reach)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _depth(columns: Array, depth: int, *, nearest: bool) -> Array:
-    """``(Z, K)`` to ``(depth, K)``, some thousand columns at a time."""
-    parts = [
-        _plane(np.ascontiguousarray(columns[:, at : at + _COLUMNS]), depth, min(_COLUMNS, columns.shape[1] - at), nearest=nearest)
-        for at in range(0, columns.shape[1], _COLUMNS)
-    ]
-    return np.concatenate(parts, axis=1)
+def _weighted(values: Array, weights: Floats, axis: int) -> Array:
+    """``weights`` applied along ``axis`` of ``(T, C, Z, Y, X)``."""
+    if axis == values.ndim - 1:
+        return np.asarray(values @ weights.T)
+    flat = values.reshape(-1, values.shape[axis], int(np.prod(values.shape[axis + 1 :])))
+    return np.asarray(weights @ flat).reshape(*values.shape[:axis], len(weights), *values.shape[axis + 1 :])

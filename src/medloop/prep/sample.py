@@ -49,7 +49,7 @@ def _slices(image: Image, slices: str, count: int) -> Image:
     if slices == "middle":
         return moved(image, np.ascontiguousarray(pixels[:, :, depth // 2 : depth // 2 + 1]), shifted((depth // 2, 0, 0)))
     taken = np.ascontiguousarray(pixels[:, :, _spread(depth, count)])
-    return moved(image, taken, scaled((depth, height, width), (count, height, width)))
+    return moved(image, taken, scaled((depth, height, width), (count, height, width), (depth / count, 1, 1)))
 
 
 def _spread(size: int, count: int) -> Integers:

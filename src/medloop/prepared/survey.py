@@ -50,6 +50,8 @@ def survey(
     Unreadable and uniform images, and those that ``steps`` bring to another shape than most, are rejected with a reason each.
     Raises `InputError` for wrong steps and for a disk that is full or cannot be written.
     """
+    if not all(ref.stamp for ref in refs):
+        raise ValueError("every reference needs a stamp: results are kept by it")
     plan = None if steps is None else prep.checked(steps)
     keys = keys_of((ref.reader for ref in refs), plan)
     folder = cache / "arrays"
