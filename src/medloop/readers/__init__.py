@@ -30,7 +30,7 @@ __all__ = ["Collection", "SeriesFound", "collect", "digest", "digest_of", "read"
 
 _DIGITS = re.compile(r"[0-9]{1,18}|[^0-9]+")
 _CHUNK = 64
-_KEEP_EVERY = 2000
+_KEEP_EVERY = 256
 _FORMATS = "DICOM, NIfTI, PNG, JPEG, TIFF, BMP or .npz in MedMNIST layout"
 
 
