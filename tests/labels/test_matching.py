@@ -60,6 +60,8 @@ def test_identities_from_headers() -> None:
     assert found.find("1.2.1").found == (1,)
     assert found.find("1.2").found == found.find("P9").found == found.find("d").found == (0, 1, 2)
     assert not found.find("P9").ambiguous
+    single = ImageRef(name="a.dcm", reader="dicom", files=("/x",), facts=(("sop_uid", "1.2.9"),))
+    assert Matcher([single]).find("1.2.9").found == (0,)
 
 
 def test_several_part_extensions() -> None:

@@ -88,6 +88,7 @@ def test_a_number_with_decimal_commas_and_semicolons(read_table, values) -> None
     assert labelled.target.kind is TargetKind.NUMBER
     assert labelled.target.unit == "mm"
     assert values(labelled)["003.png"] == 3.5
+    assert "column 'size_mm' is a number to be predicted in mm. Images" in labelled.layout
     assert "semicolons" in labelled.layout
 
 
@@ -221,6 +222,24 @@ def test_flags_override_what_was_recognised(read_table, values) -> None:
         "other": "label",
         "lesion": "group (kept together)",
     }
+
+
+@pytest.mark.parametrize("flags", [{"label_columns": "label,image"}, {"label_columns": "label", "group": "label"}])
+def test_a_column_cannot_be_two_things(read_table, flags: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="is named as a label") as caught:
+        read_table(rows("image,label", [f"{n},{n % 2}" for n in range(1, 11)]), TEN, **flags)
+    assert caught.value.code == "bad-label-columns"
+
+
+def test_no_message_repeats_a_patient_id(read_table) -> None:
+    images = [ImageRef(name=f"{n}.dcm", reader="dicom", files=("/a",), patient=f"SECRET{n}") for n in range(4)]
+    cells = ["SECRET0,a", "SECRET1,b", "SECRET1,a", "SECRET2,b", "SECRET9,a", "SECRET3,"]
+    labelled = read_table(rows("patient_id,label", cells), images)
+    assert len(labelled.problems) >= 4
+    assert "SECRET" not in repr(labelled.problems) + labelled.layout + repr(labelled.columns)
+    with pytest.raises(InputError) as caught:
+        read_table(rows("patient_id,label", ["SECRET8,a", "SECRET9,b"]), images)
+    assert "SECRET" not in str(caught.value)
 
 
 def test_several_columns_that_may_be_the_label_are_an_error_with_the_flag(read_table) -> None:

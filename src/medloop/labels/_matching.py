@@ -54,7 +54,12 @@ class Matcher:
                 self._whole[way][key].append(position)
                 for tail in _tails(key):
                     self._index[way][tail].append(position)
-            for way, identity in (("uid", ref.series), ("study", ref.study), ("patient", ref.patient)):
+            for way, identity in (
+                ("uid", ref.series),
+                ("uid", ref.fact("sop_uid")),
+                ("study", ref.study),
+                ("patient", ref.patient),
+            ):
                 if identity:
                     self._index[way][identity].append(position)
             folders[name.rpartition("/")[0]].append(position)

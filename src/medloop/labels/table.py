@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,13 @@ from medloop.labels import _sheet
 from medloop.labels._cases import Said, case_of, folder_splits
 from medloop.labels._columns import Holds, Profile, age_band, is_split, plain, profile, sex_of
 from medloop.labels._labelled import Labelled, problem
-from medloop.labels._layout import USABLE, Layout, chosen
-from medloop.labels._matching import SEVERAL, WAYS, Match, Matcher
+from medloop.labels._layout import chosen
+from medloop.labels._matching import SEVERAL, Match, Matcher
+from medloop.labels._reading import ACQUISITION, Reading, columns, sentence
 from medloop.labels._sheet import Sheet
 from medloop.labels._words import IDS, ROLES, split_of
 from medloop.requests import SourceRequest, listed
-from medloop.types import Case, ImageRef, Json, Label, Split, TargetKind
+from medloop.types import Case, ImageRef, Json, Label, Split
 
 if TYPE_CHECKING:
     from medloop.readers import Collection
@@ -27,24 +27,10 @@ if TYPE_CHECKING:
 ORDER = 20
 EXAMPLE = "a table with a row for each image: --labels labels.csv"
 _ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
-_ACQUISITION = ("view", "view_position", "frontal_lateral", "ap_pa", "laterality", "modality", "body_part", "projection")
 _NAMED_SO = re.compile(r"label|truth|class|diagnos|target|annotation|metadata|data_entry", re.IGNORECASE)
 _SHARE = 0.5
 _SAMPLE = 500
 _MOST_TABLES = 20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reading:
-    """A table understood: which column names the images, its cells (``named``) and their matches, what the other columns are."""
-
-    sheet: Sheet
-    identity: str
-    named: tuple[str, ...]
-    matches: list[Match]
-    roles: dict[str, str]
-    profiles: dict[str, Profile]
-    layout: Layout
 
 
 def opens(path: Path) -> bool:
@@ -91,12 +77,17 @@ def _fitting(tables: Sequence[Path], matcher: Matcher, request: SourceRequest) -
     return named if len(named) == 1 else fitting
 
 
+def _personal(column: str) -> bool:
+    """Whether a column holds patients' IDs, which no message repeats: the row number says enough."""
+    return _ROLE_OF.get(plain(column)) == "patient"
+
+
 def _with_header(sheet: Sheet, matcher: Matcher) -> Sheet:
     """The table, with made-up column names when its first row already names an image."""
     return sheet.headless() if any(matcher.find(name).way in ("path", "stem") for name in sheet.columns) else sheet
 
 
-def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> _Reading:
+def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> Reading:
     """What each column is, and the label of each row."""
     identity, matches = _identity(sheet, matcher, request)
     if not any(match.found for match in matches):
@@ -104,6 +95,7 @@ def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> _Read
     named = tuple(_column(sheet, name, "--label-columns") for name in listed(request.label_columns))
     group = _column(sheet, request.group, "--group") if request.group else None
     profiles = {name: profile(name, sheet.column(name)) for name in sheet.columns if name != identity}
+    _not_twice(identity, named, group)
     roles = {name: role for name, each in profiles.items() if name not in named and (role := _role(each))}
     if group is not None and group != identity:
         roles = {name: role for name, role in roles.items() if role != "group"} | {group: _group_role(group, roles)}
@@ -114,7 +106,19 @@ def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> _Read
     roles = {name: role for name, role in roles.items() if name not in layout.columns}
     if group == identity:
         roles = roles | {identity: "group"}
-    return _Reading(sheet, identity, sheet.column(identity), matches, roles, profiles, layout)
+    return Reading(sheet, identity, sheet.column(identity), matches, roles, profiles, layout)
+
+
+def _not_twice(identity: str, named: Sequence[str], group: str | None) -> None:
+    """Raise `InputError` when a column is to be the label and something else."""
+    twice = next((name for name in named if name in (identity, group)), None)
+    if twice is not None:
+        raise InputError(
+            "bad-label-columns",
+            got=f"Column '{twice}' is named as a label, but it {'names the images' if twice == identity else 'is the group'}.",
+            allowed="Label columns that mean nothing else.",
+            fix="Name another column with --label-columns, or say with --id-column which one names the images.",
+        )
 
 
 def _group_role(group: str, roles: dict[str, str]) -> str:
@@ -129,7 +133,7 @@ def _once(roles: dict[str, str]) -> dict[str, str]:
 
 def _role(each: Profile) -> str | None:
     """What a column means by its name, when its cells agree."""
-    if each.key in _ACQUISITION:
+    if each.key in ACQUISITION:
         return each.key
     role = _ROLE_OF.get(each.key)
     if role is None or each.holds is Holds.EMPTY:
@@ -178,16 +182,16 @@ def _rank(name: str, matches: Sequence[Match]) -> tuple[int, int, int]:
 
 
 def _no_match(sheet: Sheet, identity: str) -> InputError:
-    shown = next((cell for cell in sheet.column(identity) if cell), "")
+    shown = next((f", for example '{cell}'" for cell in sheet.column(identity) if cell), "") if not _personal(identity) else ""
     return InputError(
         "no-match",
-        got=f"No row of {sheet.path.name} names an image that was found (column '{identity}', for example '{shown}').",
+        got=f"No row of {sheet.path.name} names an image that was found (column '{identity}'{shown}).",
         allowed="A column with paths, names (with or without extension or leading zeros), DICOM UIDs, folders or patient IDs.",
         fix=f"Name the column with --id-column; the columns are {', '.join(sheet.columns[:20])}.",
     )
 
 
-def _labelled(reading: _Reading, refs: Sequence[ImageRef], aside: str) -> Labelled:
+def _labelled(reading: Reading, refs: Sequence[ImageRef], aside: str) -> Labelled:
     """Labels of the images that rows name, with every problem."""
     problems = _row_problems(reading, refs)
     rows, disputed = _rows_by_image(reading, refs, problems)
@@ -212,18 +216,19 @@ def _labelled(reading: _Reading, refs: Sequence[ImageRef], aside: str) -> Labell
         target=reading.layout.target,
         labels=tuple(labels),
         cases=tuple(cases),
-        layout=_sentence(reading, cases) + aside,
-        columns=_columns(reading),
+        layout=sentence(reading, cases) + aside,
+        columns=columns(reading),
         problems=problems,
         unlabelled=tuple(unlabelled),
     )
 
 
-def _row_problems(reading: _Reading, refs: Sequence[ImageRef]) -> list[dict[str, Json]]:
+def _row_problems(reading: Reading, refs: Sequence[ImageRef]) -> list[dict[str, Json]]:
     """Rows that name no image or several, that have no label, or whose cells are wrong."""
-    sheet, wrong = reading.sheet, dict(reading.layout.wrong)
+    sheet, wrong, personal = reading.sheet, dict(reading.layout.wrong), _personal(reading.identity)
     found = [problem(number, "", "more cells than the header has columns; the rest is not read") for number in sheet.odd]
     for row, (number, name, match) in enumerate(zip(sheet.numbers, reading.named, reading.matches, strict=True)):
+        name = "(patient)" if personal and name else name
         if not name:
             found.append(problem(number, "", f"column '{reading.identity}' is empty"))
         elif not match.found:
@@ -244,7 +249,7 @@ def _ambiguity(names: Sequence[str], count: int) -> str:
     return f"{count} images fit: {', '.join(names[:3])}{', ...' if count > 3 else ''}; {hint}"
 
 
-def _rows_by_image(reading: _Reading, refs: Sequence[ImageRef], problems: list[dict[str, Json]]) -> tuple[dict[int, int], set[int]]:
+def _rows_by_image(reading: Reading, refs: Sequence[ImageRef], problems: list[dict[str, Json]]) -> tuple[dict[int, int], set[int]]:
     """The row that labels each image (by position), and the images that rows contradict each other about. Adds to ``problems``."""
     by_match: dict[int, list[int]] = defaultdict(list)
     for row, (match, value) in enumerate(zip(reading.matches, reading.layout.values, strict=True)):
@@ -253,7 +258,8 @@ def _rows_by_image(reading: _Reading, refs: Sequence[ImageRef], problems: list[d
     meant: dict[int, list[int]] = defaultdict(list)
     disputed: set[int] = set()
     for rows in by_match.values():
-        first, found = _agreed(reading, rows, reading.named[rows[0]], problems), reading.matches[rows[0]].found
+        name = "(patient)" if _personal(reading.identity) else reading.named[rows[0]]
+        first, found = _agreed(reading, rows, name, problems), reading.matches[rows[0]].found
         if first is None:
             disputed.update(found)
             continue
@@ -264,7 +270,7 @@ def _rows_by_image(reading: _Reading, refs: Sequence[ImageRef], problems: list[d
     return {position: row for position, row in agreed.items() if row is not None and position not in disputed}, disputed
 
 
-def _agreed(reading: _Reading, rows: Sequence[int], name: str, problems: list[dict[str, Json]]) -> int | None:
+def _agreed(reading: Reading, rows: Sequence[int], name: str, problems: list[dict[str, Json]]) -> int | None:
     """The first of the rows that name the same, when all give one label; None when they contradict each other. Adds to
     ``problems``.
     """
@@ -279,7 +285,7 @@ def _agreed(reading: _Reading, rows: Sequence[int], name: str, problems: list[di
     return None
 
 
-def _said(reading: _Reading, row: int, *, shared: bool, split: Split | None) -> Said:
+def _said(reading: Reading, row: int, *, shared: bool, split: Split | None) -> Said:
     """What the row says beside the label. A row that means several images keeps them together."""
     own = reading.named[row]
     cells = {role: (name, reading.profiles[name].cells[row]) for name, role in reading.roles.items() if name in reading.profiles}
@@ -303,7 +309,7 @@ def _said(reading: _Reading, row: int, *, shared: bool, split: Split | None) -> 
     )
 
 
-def _label(reading: _Reading, row: int, ref: ImageRef) -> Label:
+def _label(reading: Reading, row: int, ref: ImageRef) -> Label:
     value = reading.layout.values[row]
     if value is None:
         raise ValueError("a row without a label labels nothing")
@@ -311,54 +317,7 @@ def _label(reading: _Reading, row: int, ref: ImageRef) -> Label:
     return Label(case=ref.name, value=value, target=reading.layout.target.name, where=where)
 
 
-def _sentence(reading: _Reading, cases: Sequence[Case]) -> str:
-    """How the table was read, for a person."""
-    sheet, target = reading.sheet, reading.layout.target
-    ways = Counter(match.way for match in reading.matches if match.found)
-    kind = {TargetKind.NUMBER: "a number", TargetKind.BINARY: "two classes"}.get(
-        target.kind, f"{len(target.classes)} classes ({target.kind})"
-    )
-    parts = [
-        f"Table {sheet.path.name} ({sheet.says}): {reading.layout.says}: {kind}.",
-        f"Images are named by column '{reading.identity}' ({', '.join(WAYS[way] for way in ways)}).",
-    ]
-    several = sum(1 for match in reading.matches if len(match.found) > 1 and not match.ambiguous)
-    if several:
-        parts.append(f"{several} rows mean several images each: every image got the label, and they stay together.")
-    roles = {role: name for name, role in reading.roles.items()}
-    if name := roles.get("patient") or roles.get("group"):
-        parts.append(f"Cases with the same '{name}' stay together.")
-    elif any(case.patient for case in cases):
-        parts.append("Patients are known from the files' headers or folders.")
-    return " ".join(parts)
-
-
-def _columns(reading: _Reading) -> list[dict[str, str]]:
-    """How each column was read, and why."""
-    read = []
-    for name in reading.sheet.columns:
-        if name == reading.identity:
-            hits = sum(1 for match in reading.matches if match.found)
-            read_as, because = "image", f"{hits} of {len(reading.matches)} cells name images"
-        elif name in reading.layout.columns:
-            read_as, because = "label", reading.layout.because
-        elif name in reading.roles:
-            read_as, because = _read_as(reading.roles[name]), "its name says so, and its cells agree"
-        else:
-            each = reading.profiles[name]
-            learn = f"; --label-columns '{name}' learns it instead" if each.holds in USABLE else ""
-            read_as, because = "not used", f"{each.because}{learn}"
-        read.append({"column": name, "read_as": read_as, "because": because})
-    return read
-
-
-def _read_as(role: str) -> str:
-    if role in _ACQUISITION:
-        return "not used (acquisition)"
-    return {"group": "group (kept together)", "patient": "patient (kept together)", "split": "given split"}.get(role, role)
-
-
-def _none_left(reading: _Reading, problems: Sequence[dict[str, Json]]) -> InputError:
+def _none_left(reading: Reading, problems: Sequence[dict[str, Json]]) -> InputError:
     first = next(each for each in problems if each["row"] is not None)
     ambiguous = any(match.ambiguous for match in reading.matches)
     images = "Say which files are images with --images, for example --images '*.bmp', or write more of the path into the table."
