@@ -132,6 +132,26 @@ def test_a_page_of_evaluation_says_nothing_of_learning(pages):
     assert "Would more labels help?" not in words
     assert "How it was found" not in words
     assert "Confusion matrix" in words
+    assert "Learnt from" not in words
+    assert "applied unchanged" in words
+
+
+def test_unknown_patients_are_not_counted():
+    given = replace(made.evidence("binary", 60), protocol="out-of-fold")
+    whole = replace(made.summary(given), patients=None, split={"train": 180, "val": 0, "test": 0})
+    words = Reader(learn_page(made.learnt(given, dataset=whole), given)).words
+    assert "(patients unknown)" in words
+    assert "60 cases, each judged by a model that had not seen it" in words
+    assert "0 for" not in words
+    assert "scored 2 times" not in words
+
+
+def test_a_left_out_class_is_told_once():
+    given = made.evidence("multi-class", 60)
+    said = "Class 'basophil' is left out: only one patient has it."
+    first = learn_page(made.learnt(given, warnings=[said, "Another thing."]), given).split("<main>")[0]
+    assert first.count("left out") == 1
+    assert "Another thing." in first
 
 
 def test_the_confusion_matrix_counts_every_case(pages):

@@ -33,12 +33,14 @@ def notices(
     looks: int | None = None,
     warnings: Sequence[str] = (),
     subgroups: Sequence[Mapping[str, Json]] = (),
+    patients_known: bool = True,
 ) -> list[Notice]:
-    """Every notice, gravest first."""
+    """Every notice, gravest first. A warning that only repeats which class is left out is not told twice."""
+    repeated = {text for text in warnings for name in left_out or {} if f"'{name}'" in text and "left out" in text}
     found = [Notice("bad", text) for text in accepted_leaks]
-    found += [Notice("warn", f"Class ‘{name}’ is left out: {why}") for name, why in (left_out or {}).items()]
+    found += [Notice("warn", f"Class ‘{name}’ is left out: {why.rstrip('.')}.") for name, why in (left_out or {}).items()]
     found += [Notice("warn", f"Shortcut: {each.get('says', each)}") for each in evidence.shortcuts]
-    found += _numbers(evidence)
+    found += _numbers(evidence, patients_known)
     found += _strength(figures)
     found += _shift(evidence, figures)
     found += _looks(looks, evidence.protocol)
@@ -47,15 +49,16 @@ def notices(
         for row in subgroups
         if row.get("worse")
     ]
-    found += [Notice("note", text) for text in warnings]
+    found += [Notice("note", text) for text in warnings if text not in repeated]
     return sorted(found, key=lambda notice: LEVELS.index(notice.level))
 
 
-def _numbers(evidence: Evidence) -> Iterator[Notice]:
+def _numbers(evidence: Evidence, patients_known: bool) -> Iterator[Notice]:
     answers, target = evidence.answers, evidence.target
     patients = len(np.unique(answers.patients))
     if patients < 50:
-        yield Notice("warn", f"Only {patients} patients were judged: every figure is rough, as its interval shows.")
+        what = "patients" if patients_known else "cases"
+        yield Notice("warn", f"Only {patients} {what} were judged: every figure is rough, as its interval shows.")
     if target.kind is TargetKind.NUMBER:
         return
     for name, count in zip(target.classes, class_counts(evidence), strict=True):

@@ -11,6 +11,12 @@ from medloop.reporting import words
 from medloop.requests import DatasetSummary
 from medloop.types import Metric, TargetKind
 
+PARTS = {"train": "training", "val": "validation", "test": "testing"}
+EXTERNAL = "external"
+_EXTERNAL_MODEL = (
+    "A model learnt earlier on other data was applied unchanged: its preparation, features, calibration and thresholds are those "
+    "fixed when it was learnt. Cases that it had learnt from were left out."
+)
 UNSIGNED = "Research and development only. Not for clinical use: nobody has signed for any other use."
 
 
@@ -19,12 +25,12 @@ def model_card(
 ) -> list[tuple[str, str]]:
     """Rows ``(heading, text)`` after Mitchell et al. 2019."""
     target = evidence.target
-    return [
+    rows = [
         ("Intended use", evidence.signed or UNSIGNED),
         ("What it answers", words.headline(target) + "."),
-        ("Kind of model", f"{family}, made with medloop {evidence.versions.get('medloop', '')}".strip() + "."),
+        ("Kind of model", f"{family.capitalize()}; medloop {evidence.versions.get('medloop', '')}".strip() + "."),
         ("Learnt from", _learnt_from(evidence, dataset)),
-        ("Judged on", judged_on(evidence) + "."),
+        ("Judged on", judged_on(evidence, dataset) + "."),
         ("Performance", words.verdict(target, figures)),
         ("When unsure", evidence.decision.promise if target.kind is not TargetKind.NUMBER else "It always gives a number."),
         (
@@ -37,38 +43,55 @@ def model_card(
         ),
         ("Personal data", "The model file holds no images and no patient names."),
     ]
+    return [row for row in rows if row[1]]
 
 
 def _learnt_from(evidence: Evidence, dataset: DatasetSummary) -> str:
+    """Empty where the dataset is only the one judged on."""
+    if evidence.protocol == EXTERNAL:
+        return ""
     patients = f" of {dataset.patients} patients" if dataset.patients is not None else ""
     source = f" from {evidence.source}" if evidence.source else ""
     return f"A collection of {dataset.cases} cases{patients}{source} (fingerprint {dataset.fingerprint[:12]})."
 
 
-def judged_on(evidence: Evidence) -> str:
+def judged_on(evidence: Evidence, dataset: DatasetSummary) -> str:
     """Whom the figures are about, as a phrase."""
     cases, patients = len(evidence.answers), len(np.unique(evidence.answers.patients))
-    whom = f"{cases} cases" if cases == patients else f"{cases} cases of {patients} patients"
+    whom = f"{cases} cases" if dataset.patients is None or cases == patients else f"{cases} cases of {patients} patients"
+    seen = "it" if dataset.patients is None else "its patient"
     return {
         "held-out": f"{whom} held out from all learning and choosing",
-        "out-of-fold": f"{whom}, each judged by a model that had not seen its patient (cross-validation)",
+        "out-of-fold": f"{whom}, each judged by a model that had not seen {seen} (cross-validation)",
     }.get(evidence.protocol, f"{whom} from another source than the model learnt from")
 
 
 def methods(evidence: Evidence, dataset: DatasetSummary, family: str, recipe: str, looks: int | None) -> str:
     """A paragraph to paste into a paper."""
-    parts = [_data(evidence, dataset), _model(evidence, family, recipe), _probabilities(evidence), _judging(evidence, looks)]
+    if evidence.protocol == EXTERNAL:
+        return f"{_EXTERNAL_MODEL} {_judging(evidence, dataset, looks)}"
+    parts = [
+        _data(evidence, dataset),
+        _model(evidence, family, recipe),
+        _probabilities(evidence),
+        _judging(evidence, dataset, looks),
+    ]
     return " ".join(part for part in parts if part)
 
 
 def _data(evidence: Evidence, dataset: DatasetSummary) -> str:
     patients = f" from {dataset.patients} patients" if dataset.patients is not None else ""
-    split = ", ".join(f"{count} {name}" for name, count in dataset.split.items())
-    left_out = f" Left out: {', '.join(dataset.left_out)}." if dataset.left_out else ""
+    left_out = f" Classes left out for want of cases: {', '.join(dataset.left_out)}." if dataset.left_out else ""
     return (
-        f"The collection comprised {dataset.cases} cases{patients} (fingerprint {dataset.fingerprint[:12]}; {split}). "
+        f"The collection comprised {dataset.cases} cases{patients} (fingerprint {dataset.fingerprint[:12]}{split_of(dataset)}). "
         f"Cases of one patient, and exact or near duplicate images, were kept on one side of every split.{left_out}"
     )
+
+
+def split_of(dataset: DatasetSummary) -> str:
+    """The parts of the split that have cases, after a colon; empty where there is one part only."""
+    parts = {name: count for name, count in dataset.split.items() if count}
+    return ": " + ", ".join(f"{count} for {PARTS.get(name, name)}" for name, count in parts.items()) if len(parts) > 1 else ""
 
 
 def _model(evidence: Evidence, family: str, recipe: str) -> str:
@@ -98,14 +121,16 @@ def _probabilities(evidence: Evidence) -> str:
     return told
 
 
-def _judging(evidence: Evidence, looks: int | None) -> str:
-    scored = f" This test set had been scored {looks} time{'s' if looks != 1 else ''} in all." if looks is not None else ""
+def _judging(evidence: Evidence, dataset: DatasetSummary, looks: int | None) -> str:
+    scored = ""
+    if looks is not None and evidence.protocol != "out-of-fold":
+        scored = f" This test set had been scored {looks} time{'s' if looks != 1 else ''} in all."
     exact = (
         ""
         if evidence.target.kind is TargetKind.NUMBER
         else "for accuracy, sensitivity and specificity Clopper-Pearson intervals, else "
     )
     return (
-        f"Figures are for {judged_on(evidence)}. Intervals of 95 % are at patient level: {exact}"
+        f"Figures are for {judged_on(evidence, dataset)}. Intervals of 95 % are at patient level: {exact}"
         f"percentile bootstrap with 1,000 resamples of patients.{scored}"
     )

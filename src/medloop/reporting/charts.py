@@ -73,7 +73,7 @@ def _draw(figure: Figure, name: str, title: str, says: str) -> Chart:
     for mark, variable in _VARIABLES.items():
         text = text.replace(mark, f"var(--{variable})")
     text = re.sub(r"font: (\S+) [^;\"]*", r"font-size: \1", text)
-    text = re.sub(r"\d+(\.\d{3,})", lambda match: f"{float(match.group()):.2f}", text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number.group()):.2f}", tag.group()), text)
     box = re.search(r'viewBox="([^"]+)"', text)
     view = box.group(1) if box else "0 0 1 1"
     label = html.escape(f"{title}. {says}".strip(), quote=True)

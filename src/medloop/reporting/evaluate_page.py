@@ -10,14 +10,14 @@ from medloop.reporting.figures_page import Told, context
 from medloop.requests import EvaluateResult
 
 
-def evaluate_page(result: EvaluateResult, evidence: Evidence, family: str = "saved", recipe: str = "") -> str:
+def evaluate_page(result: EvaluateResult, evidence: Evidence, family: str = "a saved model") -> str:
     """One self-contained HTML page: the same as for learning, without the parts about learning."""
     told = Told(
         evidence=evidence,
         figures=result.test,
         dataset=result.dataset,
         family=family,
-        recipe=recipe,
+        recipe="",
         looks=result.looks,
         warnings=result.warnings,
         subgroups=result.subgroups,

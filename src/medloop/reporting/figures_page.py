@@ -40,6 +40,7 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
         looks=told.looks,
         warnings=told.warnings,
         subgroups=told.subgroups,
+        patients_known=told.dataset.patients is not None,
     )
     worst, best = parts.cases_to_see(evidence)
     grave = [notice.text for notice in notices if notice.level != "note"]
@@ -52,7 +53,7 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
         "tiles": parts.tiles(target, figures),
         "whom": _whom(told),
         "notices": notices,
-        "judged": card.judged_on(evidence),
+        "judged": card.judged_on(evidence, told.dataset),
         "intervals_are": _intervals_are(number),
         "overall": parts.overall(figures),
         "by_class": parts.by_class(target, figures),
@@ -133,10 +134,9 @@ def _in_a_hundred(evidence: Evidence) -> str:
 def _whom(told: Told) -> list[str]:
     evidence, dataset = told.evidence, told.dataset
     patients = f" of {dataset.patients} patients" if dataset.patients is not None else " (patients unknown)"
-    split = ", ".join(f"{count} {_PARTS.get(name, name)}" for name, count in dataset.split.items())
     lines = [
-        f"{dataset.cases} cases{patients}{f' from {evidence.source}' if evidence.source else ''}: {split}.",
-        f"Figures above are of {card.judged_on(evidence)}.",
+        f"{dataset.cases} cases{patients}{f' from {evidence.source}' if evidence.source else ''}{card.split_of(dataset)}.",
+        f"Figures above are of {card.judged_on(evidence, dataset)}.",
     ]
     if dataset.classes:
         shown = list(dataset.classes.items())[:8]
@@ -148,15 +148,14 @@ def _whom(told: Told) -> list[str]:
     return lines
 
 
-_PARTS = {"train": "for training", "val": "for validation", "test": "for testing"}
-
-
 def _data(told: Told) -> list[str]:
     dataset = told.dataset
     lines = [f"Fingerprint of the dataset: {dataset.fingerprint}."]
     patients = told.evidence.split_patients
-    if patients:
-        lines.append("Patients: " + ", ".join(f"{count} {_PARTS.get(name, name)}" for name, count in patients.items()) + ".")
+    if patients and dataset.patients is not None:
+        lines.append(
+            "Patients: " + ", ".join(f"{count} for {card.PARTS.get(name, name)}" for name, count in patients.items()) + "."
+        )
     lines += [f"Class ‘{name}’ was left out: {why}" for name, why in dataset.left_out.items()]
     return lines
 
@@ -167,7 +166,7 @@ def _balance(evidence: Evidence) -> tuple[list[str], list[tuple[str, list[str]]]
     for part, counts in evidence.split_classes.items():
         total = max(1, sum(counts.values()))
         cells = [f"{counts.get(name, 0)} ({100 * counts.get(name, 0) / total:.0f} %)" for name in names]
-        rows.append((_PARTS.get(part, part), cells))
+        rows.append((card.PARTS.get(part, part), cells))
     return names, rows
 
 
