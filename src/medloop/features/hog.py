@@ -18,13 +18,14 @@ from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Array
 
 VERSION = 1
+_SOLID_GRID = 5  # cells along a volume: columns grow with the third power
 
 
 @dataclass(frozen=True)
 class Params:
-    """``grids``: cells along the longer side, one descriptor each. ``cell``: pixels a cell (0: what is nearest to the
-    picture's own size, 4 to 16). ``block``: cells along a block's side. ``signed``: light to dark differs from dark to
-    light. ``each``: the channels one by one instead of grey."""
+    """``grids``: cells along the longer side, one descriptor each; at most 5 for volumes. ``cell``: pixels a cell of a
+    picture (0: what is nearest to its own size, 4 to 16). ``block``: cells along a block's side. ``signed``: light to
+    dark differs from dark to light. ``each``: the channels one by one instead of grey."""
 
     grids: tuple[int, ...] = (7,)
     cell: int = 0
@@ -97,14 +98,15 @@ def descriptor(size: tuple[int, int], cell: int, params: Params) -> cv2.HOGDescr
 def _volumes(batch: Array, params: Params) -> Rows:
     solid = bytes_of(batch) if batch.dtype.kind == "f" else batch
     volumes = real(solid).mean(axis=1)
-    return stacked(np.concatenate([_volume(volume, grid, params) for grid in params.grids]) for volume in volumes)
+    grids = sorted({min(grid, _SOLID_GRID) for grid in params.grids})
+    return stacked(np.concatenate([_volume(volume, grid, params) for grid in grids]) for volume in volumes)
 
 
 def _volume(volume: Rows, grid: int, params: Params) -> Rows:
     """Block-normalised cell histograms of one volume ``(Z, Y, X)``."""
     axes = _axes(params.signed)
     cells = tuple(min(count, side) for count, side in zip(_cells(volume.shape, grid, params.block), volume.shape, strict=True))
-    votes = _votes(volume, axes)
+    votes = _votes(volume, axes, params.signed)
     histogram = votes
     for axis, count in enumerate(cells):
         edges = np.linspace(0, volume.shape[axis], count + 1).round().astype(int)[:-1]
@@ -114,7 +116,7 @@ def _volume(volume: Rows, grid: int, params: Params) -> Rows:
     return _l2_hys(blocks).ravel()
 
 
-def _votes(volume: Rows, axes: Rows) -> Rows:
+def _votes(volume: Rows, axes: Rows, signed: bool) -> Rows:
     """Gradient magnitude shared among the axes it points along, ``(Z, Y, X, axes)``."""
     slopes = [np.gradient(volume, axis=axis) for axis in range(3)]
     gradient = np.stack(slopes, axis=-1).astype(np.float32).reshape(-1, 3)
@@ -122,7 +124,7 @@ def _votes(volume: Rows, axes: Rows) -> Rows:
     seen = np.flatnonzero(magnitude > 1e-6)
     unit = gradient[seen] / magnitude[seen, None]
     along = unit @ axes.T
-    if len(axes) == len(_axes(False)):
+    if not signed:
         along = np.abs(along)
     along = np.maximum(along - _NEIGHBOUR, 0)
     along *= (magnitude[seen] / np.maximum(np.linalg.norm(along, axis=1), 1e-6))[:, None]

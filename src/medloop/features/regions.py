@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 from skimage import measure
 
 from medloop.compute import Compute
@@ -106,21 +105,28 @@ def _lobes(nucleus: Array) -> list[float]:
     area = float(nucleus.sum())
     if area < 4:
         return [0.0] * 12
-    distance = ndimage.distance_transform_edt(np.pad(nucleus, 1))[1:-1, 1:-1]
+    distance = _to_border(nucleus)
     radius = np.sqrt(area / np.pi)
-    smooth = ndimage.gaussian_filter(distance, radius / 8)
-    peaks = (smooth == ndimage.maximum_filter(smooth, int(radius / 2) | 1)) & (smooth > 0.35 * smooth.max())
+    smooth = cv2.GaussianBlur(distance, (0, 0), radius / 8)
+    peaks = (smooth == cv2.dilate(smooth, np.ones((int(radius / 2) | 1,) * 2))) & (smooth > 0.35 * smooth.max())
     kept = [(distance > share * distance.max()).astype(np.uint8) for share in (0, 0.3, 0.5, 0.7)]
     pieces = [float(cv2.connectedComponents(mask)[0] - 1) for mask in kept]
     inside = distance[nucleus]
     return [
         *pieces,
-        float(ndimage.label(peaks)[1]),
+        float(cv2.connectedComponents(peaks.astype(np.uint8))[0] - 1),
         float(distance.max()) / radius,
         float(inside.mean()) / radius,
         float(inside.std()) / radius,
         *_notches(nucleus, float(radius)),
     ]
+
+
+def _to_border(mask: Array) -> Array:
+    """Distance of each pixel of the mask to the nearest pixel outside, pixels."""
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    distance: Array = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    return distance
 
 
 def _notches(nucleus: Array, radius: float) -> list[float]:
@@ -143,7 +149,7 @@ def _together(cell: Array, nucleus: Array) -> list[float]:
         return [0.0] * 4
     radius = np.sqrt(cell.sum() / np.pi)
     centres = [np.argwhere(mask).mean(0) for mask in (cell, nucleus)]
-    rim = ndimage.distance_transform_edt(np.pad(cell, 1))[1:-1, 1:-1][nucleus]
+    rim = _to_border(cell)[nucleus]
     return [
         float(nucleus.sum() / cell.sum()),
         float(np.linalg.norm(centres[0] - centres[1]) / radius),

@@ -14,7 +14,7 @@ from skimage.feature import graycoprops
 
 from medloop.compute import Compute
 from medloop.features._contract import Rows, State
-from medloop.features._pixels import bytes_of, clean, grey, planes
+from medloop.features._pixels import bytes_of, clean, grey, planes, scaled
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Array
 
@@ -22,19 +22,21 @@ VERSION = 1
 _PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation")
 _DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1))
 _SMALL = 1e-9
+_WAVE = 3.0  # pixels from crest to crest of the Gabor filters
+_SIDE = 7  # pixels of their kernels
 
 
 @dataclass(frozen=True)
 class Params:
     """``radii``: of the binary patterns, pixels. ``levels``: grey levels of co-occurrence (0: none). ``distances``: of
-    co-occurrence, pixels. ``waves``: wavelengths of the Gabor filters, pixels. ``regions``: everything but co-occurrence
-    for each cell of a grid of so many a side. ``each``: the channels one by one instead of grey. ``per_axis``: planes
-    across each axis of a volume."""
+    co-occurrence, pixels. ``scales``: how many times smaller the picture is made for the Gabor filters. ``regions``:
+    everything but co-occurrence for each cell of a grid of so many a side. ``each``: the channels one by one instead of
+    grey. ``per_axis``: planes across each axis of a volume."""
 
     radii: tuple[int, ...] = (1, 2, 3)
     levels: int = 16
     distances: tuple[int, ...] = (1, 2, 4)
-    waves: tuple[float, ...] = (3.0, 6.0, 12.0)
+    scales: tuple[int, ...] = (1, 2, 4)
     regions: int = 1
     each: bool = False
     per_axis: int = 5
@@ -72,7 +74,7 @@ def _describe(pictures: Array, params: Params) -> Rows:
     columns = [patterns(pictures, radius, params.regions) for radius in params.radii]
     if params.levels:
         columns.append(_cooccurrence(pictures, params))
-    if params.waves:
+    if params.scales:
         columns.append(_gabor(pictures, params))
     return np.concatenate(columns, axis=1)
 
@@ -152,24 +154,34 @@ def _pairs(codes: Array, down: int, right: int, levels: int) -> Array:
 
 
 def _gabor(pictures: Array, params: Params) -> Rows:
-    """Mean and deviation of the size of each filter's answer, in each cell of the grid, in each direction."""
-    bank = [_kernel(wave, turn * np.pi / 4) for wave in params.waves for turn in range(4)]
-    regions = params.regions
+    """Mean and deviation of the size of each filter's answer, in each cell of the grid, in each direction, at each scale."""
     found = []
     for picture in pictures.astype(np.float32) / 255:
-        row = []
-        for even, odd in bank:
-            size = np.hypot(cv2.filter2D(picture, -1, even), cv2.filter2D(picture, -1, odd))
-            cells = [cell for band in np.array_split(size, regions, axis=0) for cell in np.array_split(band, regions, axis=1)]
-            row += [number for cell in cells for number in (cell.mean(), cell.std())]
+        row: list[float] = []
+        for scale in params.scales:
+            height, width = (max(_SIDE, side // scale) for side in picture.shape)
+            row += _answers(scaled(picture, width, height), params.regions)
         found.append(row)
     return np.array(found, np.float32)
 
 
-def _kernel(wave: float, angle: float) -> tuple[Rows, Rows]:
+def _answers(picture: Rows, regions: int) -> list[float]:
+    numbers: list[float] = []
+    for even, odd in _BANK:
+        size = cv2.magnitude(cv2.filter2D(picture, -1, even), cv2.filter2D(picture, -1, odd))
+        for band in np.array_split(size, regions, axis=0):
+            for cell in np.array_split(band, regions, axis=1):
+                mean, deviation = cv2.meanStdDev(cell)
+                numbers += [float(mean[0, 0]), float(deviation[0, 0])]
+    return numbers
+
+
+def _kernel(angle: float) -> tuple[Rows, Rows]:
     """Even and odd Gabor filter without response to an even grey."""
-    side = 2 * int(np.ceil(wave)) + 1
-    pair = [cv2.getGaborKernel((side, side), 0.5 * wave, angle, wave, 1.0, phase, cv2.CV_32F) for phase in (0.0, np.pi / 2)]
+    pair = [cv2.getGaborKernel((_SIDE, _SIDE), _WAVE / 2, angle, _WAVE, 1.0, phase, cv2.CV_32F) for phase in (0.0, np.pi / 2)]
     even, odd = (kernel - kernel.mean() for kernel in pair)
     weight = float(np.abs(even).sum())
     return even / weight, odd / weight
+
+
+_BANK = tuple(_kernel(turn * np.pi / 4) for turn in range(4))
