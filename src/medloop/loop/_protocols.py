@@ -13,6 +13,7 @@ import numpy as np
 from medloop import registry
 from medloop.compute import Compute
 from medloop.dataset import folds as split_folds
+from medloop.dataset import leaks
 from medloop.families import FitJob, Fitted
 from medloop.loop._clock import Clock
 from medloop.prepared import PreparedArrays
@@ -86,6 +87,7 @@ def held_out(lesson: Lesson, clock: Clock) -> Outcome:
 def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
     """Answer each fold by a model that was tuned, calibrated and fitted on the others; then fit the model to keep on all."""
     fold = split_folds(lesson.dataset, count, lesson.recipe.seed)
+    leaks.check_folds(lesson.dataset, fold)
     everyone = np.arange(len(lesson.dataset.cases))
     parts: list[tuple[Integers, Prediction]] = []
     trials: list[dict[str, Json]] = []
