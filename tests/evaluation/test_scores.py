@@ -201,3 +201,18 @@ def test_no_cases_at_all():
     empty = np.zeros(0, dtype=np.int64)
     found = scores.score(BINARY, empty, np.zeros((0, 2)), empty, empty)
     assert all(metric.value is None and metric.reason for metric in found.values())
+
+
+def test_one_figure_alone_is_the_same_figure():
+    values, chances, chosen, patients = _binary()
+    assert scores.score_one(BINARY, "auc", values, chances) == scores.score(BINARY, values, chances, chosen, patients)["auc"].value
+    draw = np.random.default_rng(11)
+    known = np.where(draw.random((80, 3)) < 0.2, np.nan, draw.random((80, 3)) < 0.4)
+    likely = draw.random((80, 3))
+    every = scores.score(LABELS, known, likely, likely > 0.5, np.arange(80))
+    assert scores.score_one(LABELS, "auc", known, likely) == every["auc"].value
+    truth, predicted = draw.normal(size=30), draw.normal(size=(30, 1))
+    assert (
+        scores.score_one(NUMBER, "r2", truth, predicted) == scores.score(NUMBER, truth, predicted, None, np.arange(30))["r2"].value
+    )
+    assert scores.score_one(BINARY, "auc", np.ones(4, int), np.full((4, 2), 0.5)) is None
