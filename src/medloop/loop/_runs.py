@@ -172,6 +172,26 @@ def as_prediction(names: Sequence[str], probabilities: Floats, decided: Decided)
     return Prediction(tuple(names), probabilities, decided.labels, decided.confidence, decided.abstain)
 
 
+def as_decided(target: Target, predicted: Prediction) -> Decided:
+    """What a prediction decided, by the thresholds of the very models that made it."""
+    choices = None if target.kind is TargetKind.NUMBER else choices_of(target, predicted.labels)
+    return Decided(choices, predicted.labels, predicted.confidence, predicted.abstain)
+
+
+def values_of(target: Target, texts: Sequence[str]) -> Array:
+    """The inverse of `truth_text`: values as in `Dataset.values`."""
+    if target.kind is TargetKind.NUMBER:
+        return np.array([float(text) for text in texts])
+    if target.kind is TargetKind.MULTILABEL:
+        return np.array([[name in text.split("|") for name in target.classes] for text in texts], dtype=np.float32)
+    return np.array([target.classes.index(text) for text in texts], dtype=np.int64)
+
+
+def choices_of(target: Target, labels: Sequence[str]) -> Array:
+    """Decided labels as class indices ``(N,)``, or for multi-label as ``(N, K)`` bool."""
+    return values_of(target, labels).astype(np.bool_ if target.kind is TargetKind.MULTILABEL else np.int64)
+
+
 def prediction_head(target: Target) -> list[str]:
     """Column names of ``predictions.csv``."""
     return [

@@ -48,7 +48,7 @@ def tell_run(
 ) -> LearnResult:
     """Score once, save and report. The folder of the run appears whole or not at all."""
     dataset = lesson.dataset
-    decided = decided_by(outcome.fitted, dataset, outcome.prediction.probabilities)
+    decided = _runs.as_decided(dataset.target, outcome.prediction)
     answers = answers_of(dataset, outcome.judged, outcome.prediction.probabilities, decided)
     with clock.stage("evaluate"):
         result = _result(asked, lesson, outcome, answers)

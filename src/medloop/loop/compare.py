@@ -7,7 +7,7 @@ import numpy as np
 from medloop.errors import Refused
 from medloop.evaluation import comparison
 from medloop.evaluation.comparison import Side
-from medloop.loop._runs import Judged, find_run, read_judged, read_run, run_target
+from medloop.loop._runs import Judged, choices_of, find_run, read_judged, read_run, run_target, values_of
 from medloop.progress import QUIET, Progress
 from medloop.requests import CompareRequest, CompareResult
 from medloop.types import Array, Target, TargetKind
@@ -40,9 +40,8 @@ def compare(workspace: Workspace, request: CompareRequest, tell: Progress = QUIE
             allowed=f"At least {_FEWEST}.",
             fix="Learn both from the same source with the same --seed, or both with --folds.",
         )
-    values = _values(target, [one.truth[row] for row in here])
-    sides = [Side(each.probabilities[rows], _choices(target, each, rows)) for each, rows in ((one, here), (two, there))]
-    rows = comparison.paired(target, sides[0], sides[1], values, one.groups[here])
+    values = values_of(target, [one.truth[row] for row in here])
+    rows = comparison.paired(target, _side(target, one, here), _side(target, two, there), values, one.groups[here])
     return CompareResult(
         a=str(first),
         b=str(second),
@@ -64,18 +63,6 @@ def _shared(one: Judged, two: Judged) -> tuple[Array, Array]:
     return both[:, 0], both[:, 1]
 
 
-def _values(target: Target, texts: list[str]) -> Array:
-    """Truth as in `Dataset.values`, from the texts of ``predictions.csv``."""
-    if target.kind is TargetKind.NUMBER:
-        return np.array([float(text) for text in texts])
-    if target.kind is TargetKind.MULTILABEL:
-        return np.array([[name in text.split("|") for name in target.classes] for text in texts], dtype=np.float32)
-    return np.array([target.classes.index(text) for text in texts], dtype=np.int64)
-
-
-def _choices(target: Target, judged: Judged, rows: Array) -> Array | None:
-    if target.kind is TargetKind.NUMBER:
-        return None
-    return _values(target, [judged.labels[row] for row in rows]).astype(
-        np.bool_ if target.kind is TargetKind.MULTILABEL else np.int64
-    )
+def _side(target: Target, judged: Judged, rows: Array) -> Side:
+    labels = [judged.labels[row] for row in rows]
+    return Side(judged.probabilities[rows], None if target.kind is TargetKind.NUMBER else choices_of(target, labels))

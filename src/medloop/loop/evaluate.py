@@ -65,7 +65,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     notes += [f"{unused} files or images were not used; medloop inspect says why."] if unused else []
     result = replace(result, warnings=[*result.warnings, *notes], seconds=round(clock.seconds, 2))
     with write_folder(folder) as beside:
-        write_text(beside / "report.html", evaluate_page(result, _evidence(request, model, dataset, probabilities)))
+        write_text(beside / "report.html", evaluate_page(result, _evidence(request, model, dataset, probabilities), model.family))
         write_json(beside / "result.json", to_json(result))
         write_text(beside / "predictions.csv", _table(model, dataset, probabilities))
     return result
