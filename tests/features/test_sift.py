@@ -7,7 +7,7 @@ from skimage.data import camera
 
 from medloop import features
 from medloop.compute import Compute
-from medloop.features import sift
+from medloop.features import _dense, sift
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,25 @@ def test_detected_descriptors_equal_opencv(picture):
     np.testing.assert_allclose(places * 112, [point.pt for point in points], atol=1e-3)
 
 
-def test_dense_descriptors_equal_opencv(picture):
-    ((descriptors, _),) = sift._described(picture[None, None, None], sift.Params(root=False, step=16, sizes=(6.0,)))
-    points = [cv2.KeyPoint(float(x), float(y), 6.0, 0.0) for y in np.arange(7.5, 112, 16) for x in np.arange(7.5, 112, 16)]
+@pytest.mark.parametrize(("width", "size"), [(112, 4.0), (112, 8.0), (75, 6.0)])
+def test_dense_descriptors_equal_opencv(picture, width, size):
+    """But for OpenCV's rounding to whole numbers."""
+    picture = np.ascontiguousarray(picture[:, :width])
+    found, places = _dense.describe(picture[None], 9, (size,))
+    points = [cv2.KeyPoint(float(x * width - 0.5), float(y * 112 - 0.5), size, 0.0) for x, y in places]
     _, plain = cv2.SIFT.create().compute(picture, points)
-    np.testing.assert_allclose(descriptors * 512, plain, atol=1e-3)
+    assert len(plain) == len(_dense.centres(112, 9)) * len(_dense.centres(width, 9))
+    away = np.abs(found[0] * 512 - plain)[plain < 255]
+    assert away.max() < 2
+    assert away.mean() < 0.3
+
+
+def test_the_comparison_with_opencv_sees_a_wrong_window(picture, monkeypatch):
+    monkeypatch.setattr(_dense, "_CELL_PER_SIZE", 1.6)
+    found, places = _dense.describe(picture[None], 16, (4.0,))
+    points = [cv2.KeyPoint(float(x * 112 - 0.5), float(y * 112 - 0.5), 4.0, 0.0) for x, y in places]
+    _, plain = cv2.SIFT.create().compute(picture, points)
+    assert np.abs(found[0] * 512 - plain)[plain < 255].max() > 5
 
 
 @pytest.mark.parametrize("encoding", ["bovw", "vlad", "fisher"])

@@ -6,6 +6,6 @@ A feature is a module of this folder with ``VERSION``, ``Params``, ``CHOICES``, 
 
 from medloop.features._contract import FeatureModule, Rows, State
 from medloop.features._feature import Feature, feature, suiting
-from medloop.features._table import extract, fit, table
+from medloop.features._table import cached, extract, fit, table
 
-__all__ = ["Feature", "FeatureModule", "Rows", "State", "extract", "feature", "fit", "suiting", "table"]
+__all__ = ["Feature", "FeatureModule", "Rows", "State", "cached", "extract", "feature", "fit", "suiting", "table"]

@@ -98,7 +98,7 @@ def table(
         return np.concatenate(answers, dtype=np.float32)
     folder = cache / "features"
     identity = _identity(feature)
-    whole = folder / f"{feature.name}-{_hash(identity, state, arrays.select(indices))}.npy"
+    whole = _whole(arrays, indices, feature, state, cache)
     if not whole.exists():
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +110,16 @@ def table(
         _join(pieces, whole, len(indices))
     mapped: Rows = np.load(whole, mmap_mode="r")
     return mapped
+
+
+def cached(arrays: PreparedArrays, indices: Array, feature: Feature, *, state: State, cache: Path | None) -> bool:
+    """Whether `table` has nothing to compute."""
+    return cache is not None and _whole(arrays, np.asarray(indices, np.int64), feature, state, cache).exists()
+
+
+def _whole(arrays: PreparedArrays, indices: Array, feature: Feature, state: State, cache: Path) -> Path:
+    """Where the finished table lies."""
+    return cache / "features" / f"{feature.name}-{_hash(_identity(feature), state, arrays.select(indices))}.npy"
 
 
 def _chunks(arrays: PreparedArrays, count: int) -> Sequence[slice]:

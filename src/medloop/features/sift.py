@@ -1,12 +1,11 @@
-"""Scale-invariant features (Lowe, IJCV 2004, computed by OpenCV) told in a learnt vocabulary.
+"""Scale-invariant features (Lowe, IJCV 2004) told in a learnt vocabulary.
 
-Described on a regular grid at several sizes (``dense``) or where OpenCV finds something (``detected``). Small pictures are
+Described on a regular grid at several sizes (``dense``) or where OpenCV detects something (``detected``). Small pictures are
 scaled up first. Volumes are described by a few planes across each axis, and all planes of a volume speak together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 
 from medloop.compute import Compute, Died
 from medloop.errors import InputError
+from medloop.features import _dense
 from medloop.features._contract import Part, Rows, State, read
 from medloop.features._pixels import bytes_of, clean, grey, planes, scaled
 from medloop.features._vocabulary import ENCODINGS, encode, learn, normalised
@@ -23,6 +23,7 @@ from medloop.types import Array
 VERSION = 1
 _SAMPLE = 60_000
 _IMAGES = 1_500
+_GROUP = 16
 
 
 @dataclass(frozen=True)
@@ -94,19 +95,23 @@ def _sample(job: tuple[tuple[Part, ...], Params, int, int]) -> Rows:
 
 def extract(batch: Array, params: Params, state: State) -> Rows:
     """``(N, C, Z, Y, X)`` to ``(N, D)``."""
-    found = list(_described(batch, params))
-    held = [len(descriptors) for descriptors, _ in found]
+    groups = [batch[start : start + _GROUP] for start in range(0, len(batch), _GROUP)]
+    return clean(np.concatenate([_said(group, params, state) for group in groups]))
+
+
+def _said(batch: Array, params: Params, state: State) -> Rows:
+    found = _described(batch, params)
     descriptors = np.concatenate([descriptors for descriptors, _ in found])
     places = np.concatenate([places for _, places in found])
-    images = np.repeat(np.arange(len(found)), held)
+    images = np.repeat(np.arange(len(found)), [len(descriptors) for descriptors, _ in found])
     columns = []
     for level in params.levels:
         cell = np.minimum((places * level).astype(np.int64), level - 1)
         owners = images * level**2 + cell[:, 1] * level + cell[:, 0]
-        order = np.argsort(owners, kind="stable")
+        order = slice(None) if level == 1 else np.argsort(owners, kind="stable")
         said = encode(descriptors[order], owners[order], len(found) * level**2, params.encoding, state)
         columns.append(_finished(said, len(found), params))
-    return clean(np.concatenate(columns, axis=1))
+    return np.concatenate(columns, axis=1)
 
 
 def _finished(said: Rows, count: int, params: Params) -> Rows:
@@ -118,41 +123,44 @@ def _finished(said: Rows, count: int, params: Params) -> Rows:
     return normalised(normalised(said, params.power).reshape(count, -1), False)
 
 
-def _described(batch: Array, params: Params) -> Iterator[tuple[Rows, Rows]]:
+def _described(batch: Array, params: Params) -> list[tuple[Rows, Rows]]:
     """For each image its descriptors ``(M, 128)`` and their places ``(M, 2)``, x and y from 0 to 1."""
-    detector = cv2.SIFT.create(nfeatures=params.most)
     stacks = [cut for channel in _channels(batch, params.channels) for cut in planes(channel, params.per_axis)]
+    found = [_stack(stack, params) for stack in stacks]
+    together = []
     for image in range(len(batch)):
-        parts = [_plane(plane, params, detector) for stack in stacks for plane in stack[image]]
-        yield np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        descriptors = np.concatenate([part[image][0] for part in found])
+        places = np.concatenate([part[image][1] for part in found])
+        together.append((_rooted(descriptors) if params.root else descriptors, places))
+    return together
 
 
-def _plane(picture: Array, params: Params, detector: cv2.SIFT) -> tuple[Rows, Rows]:
-    height, width = picture.shape
-    if params.side and max(height, width) != params.side:
-        share = params.side / max(height, width)
-        height, width = max(8, round(height * share)), max(8, round(width * share))
-        picture = scaled(picture, width, height)
-    if params.where == "detected":
-        points, descriptors = detector.detectAndCompute(picture, None)
-    else:
-        points, descriptors = detector.compute(picture, grid(width, height, params.step, params.sizes))
+def _stack(stack: Array, params: Params) -> list[tuple[Rows, Rows]]:
+    """Descriptors and places of all planes ``(N, P, h, w)`` of each image."""
+    count, many, height, width = stack.shape
+    share = params.side / max(height, width) if params.side else 1.0
+    height, width = max(8, round(height * share)), max(8, round(width * share))
+    pictures = [scaled(picture, width, height) for picture in stack.reshape(count * many, *stack.shape[2:])]
+    if params.where == "dense":
+        descriptors, places = _dense.describe(np.stack(pictures), params.step, params.sizes)
+        return [(part, np.tile(places, (many, 1))) for part in descriptors.reshape(count, -1, 128)]
+    detector = cv2.SIFT.create(nfeatures=params.most)
+    parts = [_detected(picture, detector) for picture in pictures]
+    owned = [parts[start : start + many] for start in range(0, len(parts), many)]
+    return [(np.concatenate([part[0] for part in own]), np.concatenate([part[1] for part in own])) for own in owned]
+
+
+def _detected(picture: Array, detector: cv2.SIFT) -> tuple[Rows, Rows]:
+    points, descriptors = detector.detectAndCompute(picture, None)
     if descriptors is None:
         return np.zeros((0, 128), np.float32), np.zeros((0, 2), np.float32)
-    places = cv2.KeyPoint.convert(points) / np.array([width, height], np.float32)
-    return (_rooted(descriptors) if params.root else descriptors / np.float32(512)), np.clip(places, 0, 1)
+    places = cv2.KeyPoint.convert(points) / np.array(picture.shape[::-1], np.float32)
+    return descriptors / np.float32(512), np.clip(places, 0, 1)
 
 
 def _rooted(descriptors: Rows) -> Rows:
     rooted: Rows = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
     return rooted
-
-
-def grid(width: int, height: int, step: int, sizes: tuple[float, ...]) -> list[cv2.KeyPoint]:
-    """Upright keypoints on a centred regular grid, of each size (diameter in pixels)."""
-    across = np.arange((width - 1) % step / 2, width, step)
-    down = np.arange((height - 1) % step / 2, height, step)
-    return [cv2.KeyPoint(float(x), float(y), size, 0.0) for size in sizes for y in down for x in across]
 
 
 def _channels(batch: Array, channels: str) -> list[Array]:
