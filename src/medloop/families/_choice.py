@@ -1,4 +1,8 @@
-"""Which trials become the model: the best one, or the average of a few if that is better by more than its error."""
+"""Which trials become the model: the simplest that is as good as the best, or an average of a few that is better.
+
+"As good" and "better" are judged by one standard error of the difference over folds (the rule of Breiman et al., Classification and
+Regression Trees, 1984): what wins by less than that wins by luck, and the simpler model is the safer one on other patients.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,34 @@ import numpy as np
 
 from medloop.families import _quality
 from medloop.families._cross import Problem, Trial
+from medloop.families._estimators import ESTIMATORS
 from medloop.types import Floats, Target, TargetKind
 
 _CANDIDATES = 12
 
 
 def choose(problem: Problem, trials: Sequence[Trial], most: int) -> list[Trial]:
-    """Heads added one by one (Caruana et al., ICML 2004), each for the best average; kept while the average is better than the
-    simpler model by more than the standard error of their difference over folds."""
-    done = sorted((trial for trial in trials if trial.complete), key=lambda trial: -trial.score)[:_CANDIDATES]
-    chosen, scores = [done[0]], np.asarray(done[0].scores)
+    """At most ``most`` heads. They are added one by one, each for the best average (Caruana et al., ICML 2004)."""
+    done = sorted((trial for trial in trials if trial.complete), key=lambda trial: -trial.score)
+    best = np.asarray(done[0].scores)
+    alike = [trial for trial in done if not _better(best, np.asarray(trial.scores))]
+    first = min(alike, key=lambda trial: (*complexity(trial), -trial.score))
+    chosen, scores = [first], np.asarray(first.scores)
+    done = done[:_CANDIDATES]
     while len(chosen) < most:
         found = [(trial, _scores(problem, [*chosen, trial])) for trial in done if trial not in chosen]
         if not found:
             break
         trial, better = max(found, key=lambda pair: float(np.nanmean(pair[1])))
-        gain = better - scores
-        if not np.nanmean(gain) > np.nanstd(gain) / np.sqrt(max(1, np.isfinite(gain).sum())):
+        if not _better(better, scores):
             break
         chosen, scores = [*chosen, trial], better
     return chosen
+
+
+def complexity(trial: Trial) -> tuple[int, int]:
+    """Features used, then how simple the estimator is."""
+    return len(trial.spec.features), list(ESTIMATORS).index(trial.spec.estimator)
 
 
 def unit_of(target: Target, raw: Floats) -> float:
@@ -41,6 +53,12 @@ def unit_of(target: Target, raw: Floats) -> float:
 def averaged(raws: Sequence[Floats]) -> Floats:
     """The mean of several heads' scores."""
     return np.asarray(np.mean(np.stack(raws), axis=0))
+
+
+def _better(scores: Floats, others: Floats) -> bool:
+    """Whether scores by fold are higher by more than the standard error of the difference."""
+    gain = scores - others
+    return bool(np.mean(gain) > np.std(gain, ddof=1) / np.sqrt(len(gain)))
 
 
 def _scores(problem: Problem, trials: Sequence[Trial]) -> Floats:

@@ -72,6 +72,7 @@ def cross_validate(
     late: Callable[[float], bool] = lambda seconds: False,
 ) -> Trial:
     """Out-of-fold scores of a configuration. ``hopeless(ranks so far)`` and ``late(seconds the rest will take)`` end it early."""
+    ready = {position: tables[position] for position in spec.features}
     start = problem.clock()
     raw = np.full((len(problem.values), columns(problem.target)), np.nan)
     ranks: list[float] = []
@@ -79,8 +80,8 @@ def cross_validate(
     def one(number: int) -> float:
         held = np.flatnonzero(problem.fold == number)
         seen = np.flatnonzero(problem.fold != number)
-        head = _heads.learn(spec, tables, seen, problem.values[seen], problem.target, problem.seed)
-        raw[held] = head.raw(tables, held)
+        head = _heads.learn(spec, ready, seen, problem.values[seen], problem.target, problem.seed)
+        raw[held] = head.raw(ready, held)
         return _quality.ranking(problem.target, problem.values[held], raw[held])
 
     with ThreadPoolExecutor(problem.threads, initializer=_alone) as pool:

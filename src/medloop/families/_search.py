@@ -19,7 +19,7 @@ from medloop.families._cross import Problem, Trial, cross_validate
 from medloop.families._estimators import suiting
 from medloop.families._heads import Spec
 from medloop.families._job import FitJob
-from medloop.families._space import Space, first_guesses
+from medloop.families._space import Space, first_guesses, telling_first
 from medloop.families._tables import Tables
 from medloop.features import Feature
 
@@ -143,22 +143,20 @@ class Search:
         return study
 
     def _affordable_features(self) -> set[str]:
-        """Features whose first choice fits into the time, the quickest first; at least one."""
+        """Features whose first choice fits into the time, the most telling first; where none does, the quickest."""
         firsts = {name: places[0] for name, places in self.space.choices.items()}
-        costs = sorted((not self._narrow(place), self.tables.expected(place), name) for name, place in firsts.items())
+        costs = {name: self.tables.expected(place) for name, place in firsts.items() if self._narrow(place)}
         kept, spent = set[str](), 0.0
-        for wide, seconds, name in costs:
-            spent += seconds
-            if not kept or (spent < _FEATURES_SHARE * self.total and not wide):
+        for name in sorted(costs, key=telling_first):
+            if spent + costs[name] < _FEATURES_SHARE * self.total:
                 kept.add(name)
-        return kept
+                spent += costs[name]
+        return kept or {min(costs or firsts, key=lambda name: costs.get(name, 0.0))}
 
     def _narrow(self, position: int) -> bool:
         return self.tables.width(position) <= WIDEST
 
     def _try(self, spec: Spec) -> Trial:
-        for position in spec.features:
-            _ = self.tables[position]
         trial = cross_validate(self.problem, spec, self.tables, hopeless=self._hopeless, late=self._late)
         self.costs.learn(spec, *self._size(spec), self._once(trial))
         self.trials.append(trial)

@@ -104,8 +104,14 @@ PARAMETERS: Mapping[str, Callable[[Any], dict[str, Json]]] = {
     "boosting": _boosting,
 }
 """The parameters of each estimator and their ranges."""
+_TELLING = ("shape", "colour", "regions", "hog", "intensity", "texture", "sift")
 SCALED = ("logistic", "ridge", "linear-svm", "rbf-svm")
 """Estimators that care for the scale of features."""
+
+
+def telling_first(name: str) -> int:
+    """The order in which features are given time."""
+    return _TELLING.index(name) if name in _TELLING else len(_TELLING)
 
 
 def first_guesses(space: Space, arrays: PreparedArrays, affordable: Callable[[str], bool]) -> list[Guess]:
@@ -113,7 +119,7 @@ def first_guesses(space: Space, arrays: PreparedArrays, affordable: Callable[[st
     feature."""
     can = [name for name in space.choices if affordable(name)] or list(space.choices)[:1]
     binary, colour = arrays.binary, arrays.colour
-    quick = _kept(can, ("shape",) if binary else ("colour", "regions") if colour else ("hog", "intensity", "texture"))
+    quick = _kept(can, ("shape",) if binary else ("colour", "regions") if colour else ("hog", "intensity"))
     guesses = _for_shapes(space, quick) if binary else _for_colour(space, quick) if colour else _for_grey(space, quick)
     every = dict.fromkeys(can, 0)
     guesses += [

@@ -61,10 +61,15 @@ def table(
     tell: Progress = QUIET,
 ) -> Table:
     """The features of ``indices``; with a cache those of all images are computed, unless few of them are wanted."""
-    whole = cache is not None and len(indices) >= _SHARE * len(arrays)
-    wanted = np.arange(len(arrays)) if whole else indices
+    wanted = computed(arrays, indices, cache)
     values = features.table(arrays, wanted, feature, state=state, compute=compute, cache=cache, tell=tell)
-    return Table(values, indices if whole else np.arange(len(indices)))
+    return Table(values, indices if wanted is not indices else np.arange(len(indices)))
+
+
+def computed(arrays: PreparedArrays, indices: Integers, cache: Path | None) -> Integers:
+    """The images whose features are computed when those of ``indices`` are wanted."""
+    whole = cache is not None and len(indices) >= _SHARE * len(arrays)
+    return np.arange(len(arrays)) if whole else indices
 
 
 def take(tables: Ready, positions: tuple[int, ...], rows: Integers) -> Floats:
@@ -123,7 +128,9 @@ class Tables(Mapping[int, Table]):
             learnt = job.clock()
             rows = features.extract(job.arrays.take(few), feature, state)
             each = (job.clock() - learnt) / len(few)
-            images = len(job.arrays) if job.cache else len(job.train)
-            seconds = 3 * (learnt - start) + 1.2 * each * images / max(1, job.compute.workers)
+            wanted = computed(job.arrays, np.asarray(job.train), job.cache)
+            seconds = 3 * (learnt - start) + 1.2 * each * len(wanted) / max(1, job.compute.workers)
+            if features.cached(job.arrays, wanted, feature, state=state, cache=job.cache):
+                seconds = 0.0
             self._probes[position] = (seconds, rows.shape[1])
         return self._probes[position]
