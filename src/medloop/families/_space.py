@@ -104,7 +104,7 @@ PARAMETERS: Mapping[str, Callable[[Any], dict[str, Json]]] = {
     "boosting": _boosting,
 }
 """The parameters of each estimator and their ranges."""
-_TELLING = ("shape", "colour", "regions", "hog", "intensity", "texture", "sift")
+_TELLING = ("shape", "colour", "regions", "blobs", "hog", "intensity", "texture", "sift")
 SCALED = ("logistic", "ridge", "linear-svm", "rbf-svm")
 """Estimators that care for the scale of features."""
 
@@ -118,9 +118,10 @@ def first_guesses(space: Space, arrays: PreparedArrays, affordable: Callable[[st
     """Configurations known to do well on such images, the quick ones first. ``affordable(name)``: whether there is time for a
     feature."""
     can = [name for name in space.choices if affordable(name)] or list(space.choices)[:1]
-    binary, colour = arrays.binary, arrays.colour
+    binary, colour, spots = arrays.binary, arrays.colour, "blobs" in can
     quick = _kept(can, ("shape",) if binary else ("colour", "regions") if colour else ("hog", "intensity"))
     guesses = _for_shapes(space, quick) if binary else _for_colour(space, quick) if colour else _for_grey(space, quick)
+    guesses = _for_volumes(space, _kept(can, ("blobs",))) + guesses if spots else guesses
     every = dict.fromkeys(can, 0)
     guesses += [
         space.guess(every, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
@@ -156,6 +157,16 @@ def _for_colour(space: Space, use: Mapping[str, int]) -> list[Guess]:
         space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
         space.guess(use, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
         space.guess(_kept(list(use), ("colour",)), "extra-trees", leaf=2, share="sqrt", balanced=True),
+    ]
+
+
+def _for_volumes(space: Space, use: Mapping[str, int]) -> list[Guess]:
+    """Volumes: a disease is often a small thing somewhere, so spots wherever they lie."""
+    return [
+        space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
+        space.guess(use, "logistic", C=1.0, balanced=True),
+        space.guess(use, "extra-trees", leaf=2, share=0.1, balanced=True),
+        space.guess(use, "rbf-svm", C=3.0, gamma=0.1, balanced=True),
     ]
 
 

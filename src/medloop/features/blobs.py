@@ -7,6 +7,7 @@ Where a volume smoothed at two neighbouring sizes differs most from its surround
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -17,9 +18,11 @@ from medloop.features._pixels import grey, stacked
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Array, Floats
 
-VERSION = 1
+VERSION = 2
 _UNKNOWN_MM = 2.0
 """A voxel's side where it is not known."""
+_FINE = 2.2
+"""Voxels to a standard deviation of smoothing beyond which every second is enough."""
 _CENTRES = np.linspace(0, 256, 17)
 _STRENGTHS = np.array([3, 6, 9, 13, 18, 30, 256], np.float64)
 
@@ -53,17 +56,27 @@ def extract(batch: Array, params: Params, state: State) -> Rows:
 
 
 def _spots(volume: Floats, params: Params, spacing_mm: Floats) -> Floats:
+    sizes = params.sizes_mm
     counts = []
-    before, done = volume, 0.0
-    for size, following in zip(params.sizes_mm[:-1], params.sizes_mm[1:], strict=True):
-        fine = _smooth(before, np.sqrt(size**2 - done**2) / spacing_mm)
+    fine = _smooth(volume, sizes[0] / spacing_mm)
+    for size, following in pairwise(sizes):
+        fine, spacing_mm = _thinned(fine, size, spacing_mm)
         coarse = _smooth(fine, np.sqrt(following**2 - size**2) / spacing_mm)
         reach = np.maximum(1, np.rint(size / spacing_mm)).astype(int)
-        for strength in (coarse - fine, fine - coarse):
+        difference = coarse - fine
+        for strength in (difference, -difference):
             spots = (strength > _STRENGTHS[0]) & (strength == _largest(strength, reach))
             counts.append(np.histogram2d(fine[spots], strength[spots], bins=[_CENTRES, _STRENGTHS])[0])
-        before, done = fine, size
+        fine = coarse
     return np.stack(counts)
+
+
+def _thinned(volume: Floats, size_mm: float, spacing_mm: Floats) -> tuple[Floats, Floats]:
+    """Every second voxel along axes that ``size_mm`` of smoothing has made finer than they need be."""
+    steps = [2 if size_mm >= _FINE * side and count >= 16 else 1 for side, count in zip(spacing_mm, volume.shape, strict=True)]
+    if max(steps) == 1:
+        return volume, spacing_mm
+    return np.ascontiguousarray(volume[:: steps[0], :: steps[1], :: steps[2]]), spacing_mm * steps
 
 
 def _smooth(volume: Floats, sigmas: Floats) -> Floats:
