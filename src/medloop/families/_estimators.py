@@ -31,9 +31,10 @@ Learnt = Linear | Kernel | Growing
 Params = Mapping[str, Json]
 KERNEL_ROWS = 6000
 """From this many training cases on, the Gaussian kernel works on landmarks."""
-LANDMARKS = 1000
+LANDMARKS = 500
 _ABSENT = -20.0
 _STEPS = 500
+_LEAVES = 5000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +167,7 @@ def _landmarks(task: Task) -> Learnt:
     for start in range(0, len(rows), 4096):
         rows[start : start + 4096] = rbf(task.features[start : start + 4096], vectors, gamma) @ whiten
     inner = replace(task, features=rows)
-    learnt = _ridge(inner, alpha=1 / task.number_of("C", 1.0)) if task.number else _linear_svm(inner)
+    learnt: Any = _ridge(inner, alpha=1 / task.number_of("C", 1.0)) if task.number else _logistic(inner)
     return Kernel(vectors, whiten @ learnt.weights, learnt.bias, gamma)
 
 
@@ -176,10 +177,11 @@ def _ridge(task: Task, alpha: float | None = None) -> Linear:
 
 
 def _forest(task: Task, classifier: type[Any], regressor: type[Any]) -> Learnt:
+    """A tree has at most `_LEAVES` leaves, so that forests of many cases stay small."""
     trees = task.count_of("trees", 200)
     shared = {
         "n_estimators": trees,
-        "min_samples_leaf": task.count_of("leaf", 2),
+        "min_samples_leaf": max(task.count_of("leaf", 2), len(task.features) // _LEAVES),
         "max_features": task.params.get("share", "sqrt"),
         "random_state": task.seed,
         "n_jobs": task.threads,

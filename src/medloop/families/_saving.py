@@ -1,7 +1,7 @@
 """A model's folder: ``model.json``, ``arrays.safetensors`` and ONNX files, each under its hash. Never a pickled object.
 
 ```
-model.json            format_version, medloop, family, model (the family's own JSON), files: {name: sha256}, sha256 (of the rest)
+model.json            format_version, medloop, family, model (the family's own JSON), files, beside: {name: sha256}, sha256 (all)
 arrays.safetensors    vocabularies, scalers, coefficients
 *.onnx                trees
 ```
@@ -33,8 +33,12 @@ _HEAD, _ARRAYS = "model.json", "arrays.safetensors"
 _SAVED = "A folder that medloop saved, unchanged."
 
 
-def save(model: Model, folder: Path) -> Path:
-    """Write a model into a new folder, whole or not at all. Equal models give equal bytes."""
+def save(model: Model, folder: Path, *, beside: Mapping[str, bytes] | None = None) -> Path:
+    """Write a model into a new folder, whole or not at all. Equal models give equal bytes.
+
+    ``beside``: other files that belong to the model; `load` checks them by their hashes too.
+    """
+    others = beside or {}
     parts = registry.load("families", model.family).to_parts(model)
     plain = {name: np.ascontiguousarray(array) for name, array in sorted(parts.arrays.items())}
     contents = {_ARRAYS: write_arrays(plain), **parts.files}
@@ -44,15 +48,16 @@ def save(model: Model, folder: Path) -> Path:
         "family": model.family,
         "model": parts.json,
         "files": {name: _sha256(content) for name, content in contents.items()},
+        "beside": {name: _sha256(content) for name, content in others.items()},
     }
     if folder.exists():
         raise InputError(
             "model-exists", got=f"{folder} is there already.", allowed="A folder not there yet.", fix="Name another place."
         )
-    with write_folder(folder) as beside:
-        for name, content in contents.items():
-            (beside / name).write_bytes(content)
-        write_json(beside / _HEAD, head | {"sha256": _seal(head)})
+    with write_folder(folder) as draft:
+        for name, content in (contents | dict(others)).items():
+            (draft / name).write_bytes(content)
+        write_json(draft / _HEAD, head | {"sha256": _seal(head)})
     return folder
 
 
@@ -71,13 +76,19 @@ def load(folder: Path) -> Model:
         )
     if head.get("sha256") != _seal({key: value for key, value in head.items() if key != "sha256"}):
         raise _damaged(folder, f"{_HEAD} was changed after it was written")
+    if not isinstance(head.get("files"), dict) or not isinstance(head.get("beside", {}), dict):
+        raise _damaged(folder, f"{_HEAD} does not list its files")
+    _contents(folder, head.get("beside", {}))
     contents = _contents(folder, head["files"])
     try:
         arrays = read_arrays(contents.pop(_ARRAYS))
     except (KeyError, SafetensorError) as error:
         raise _damaged(folder, f"{_ARRAYS} cannot be read") from error
-    module = registry.load("families", str(head["family"]))
-    model: Model = module.from_parts(Parts(head["model"], arrays, contents))
+    module = registry.load("families", str(head.get("family")))
+    try:
+        model: Model = module.from_parts(Parts(head["model"], arrays, contents))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _damaged(folder, f"{_HEAD} and {_ARRAYS} do not fit together") from error
     return model
 
 

@@ -124,12 +124,18 @@ Fitted: TypeAlias = Linear | Kernel | Trees
 
 
 def rbf(rows: Array, vectors: Array, gamma: float) -> Floats:
-    """The Gaussian kernel ``(n, m)`` float64 of ``(n, D)`` and ``(m, D)``."""
-    a, b = rows.astype(np.float64), vectors.astype(np.float64)
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * (a @ b.T)
-    np.maximum(squared, 0, out=squared)
-    squared *= -gamma
-    return np.asarray(np.exp(squared, out=squared))
+    """The Gaussian kernel ``(n, m)`` float64 of ``(n, D)`` and ``(m, D)`` float32, in little more memory than its own."""
+    kernel = (rows @ vectors.T).astype(np.float64)
+    kernel *= -2
+    kernel += _squares(rows)[:, None]
+    kernel += _squares(vectors)[None, :]
+    np.maximum(kernel, 0, out=kernel)
+    kernel *= -gamma
+    return np.asarray(np.exp(kernel, out=kernel))
+
+
+def _squares(rows: Array) -> Floats:
+    return np.asarray(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
 
 
 def log_scores(shares: Floats, floor: float) -> Floats:
