@@ -52,7 +52,7 @@ def test_none_is_left_out_and_tuples_are_lists() -> None:
     ("text", "says"),
     [
         ("name = ", "not TOML"),
-        ("name = 'a'", "family = None"),
+        ("name = 'a'", "has no family"),
         (f"name = 'a'\nfamily = '{FAMILY}'\nsede = 3", "Did you mean seed"),
         ("name = 'a'\nfamily = 'clasical'", "no family named 'clasical'"),
         (f"name = 'a'\nfamily = '{FAMILY}'\nseed = -1", "seed = -1"),

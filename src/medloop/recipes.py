@@ -33,6 +33,7 @@ from medloop.errors import InputError, unknown_name
 from medloop.types import Json, Recipe, Step
 
 _BUILTIN = Path(__file__).parent / "recipes_builtin"
+_EXAMPLE = {"name": "my-recipe", "family": "classical"}
 _KEYS = tuple(field.name for field in dataclasses.fields(Recipe))
 
 
@@ -65,6 +66,7 @@ def from_json(content: Json) -> Recipe:
     table = _table(content, "a recipe")
     _known(table, _KEYS, "a recipe")
     for key in ("name", "family"):
+        _need(key in table, f"no {key}", f'{key} = "{_EXAMPLE[key]}", for example.', f"it: write a line with {key}")
         _need(isinstance(table.get(key), str) and bool(table[key]), f"{key} = {table.get(key)!r}", f"{key}: a text.", key)
     if table["family"].replace("-", "_") not in registry.names("families"):
         raise unknown_name("family", table["family"], (each.replace("_", "-") for each in registry.names("families")))

@@ -13,6 +13,21 @@ from typing import Any
 from medloop.errors import InputError
 from medloop.types import Json, Metric
 
+SEEDS = (0, 2**32 - 1)
+WORKERS = (0, 1024)
+"""Lowest and highest number of processes; 0 means to work in this one."""
+
+
+def _in_range(flag: str, value: int | None, limits: tuple[int, int]) -> None:
+    low, high = limits
+    if value is not None and not low <= value <= high:
+        raise InputError(
+            f"bad-{flag}",
+            got=f"--{flag} {value}.",
+            allowed=f"A whole number from {low} to {high}.",
+            fix=f"Write another number, or leave --{flag} out.",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRequest:
@@ -36,6 +51,11 @@ class SourceRequest:
     """Seed of everything random."""
     workers: int | None = None
     """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("seed", self.seed, SEEDS)
+        _in_range("workers", self.workers, WORKERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +216,10 @@ class PredictRequest:
     workers: int | None = None
     """Processes for heavy work (default: one a core)."""
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a number that makes no sense."""
+        _in_range("workers", self.workers, WORKERS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult:
@@ -262,6 +286,10 @@ class SampleRequest:
     """Seed of everything random."""
     patients: int | None = None
     """How many patients (default: the collection's own)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a number that makes no sense."""
+        _in_range("seed", self.seed, SEEDS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     if words[0] in ("-V", "--version", "version"):
         print(f"medloop {VERSION}")
         return 0
-    from medloop.cli.run import run
+    try:
+        from medloop.cli.run import run
 
-    return run(words)
+        return run(words)
+    except KeyboardInterrupt:  # while the modules were still being read
+        return 130

@@ -32,7 +32,7 @@ _EVERYWHERE = [
     ("json", bool, False, "Print one JSON object on standard output and nothing else there."),
 ]
 _META: dict[Any, str] = {int: "N", int | None: "N", float: "X"}
-_NOISE = ("Parsing error", "Required options", "Unrecognized options", "For full helptext, run:")
+_NOISE = ("Parsing error", "Required options", "Missing argument", "Unrecognized options", "For full helptext, run:")
 
 
 def parse(verb: str, kind: type[Any], words: list[str]) -> tuple[Any, str | None, bool]:
@@ -46,9 +46,9 @@ def parse(verb: str, kind: type[Any], words: list[str]) -> tuple[Any, str | None
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(
-            "bad-flags", got=_said(told.getvalue()), allowed=_usage(verb, surface), fix=f"See medloop {verb} --help."
-        ) from None
+        got, near = _said(told.getvalue())
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise InputError("bad-flags", got=got, allowed=_usage(verb, surface), fix=f"{hint}See medloop {verb} --help.") from None
     request = kind(**{item.name: getattr(read, item.name) for item in dataclasses.fields(kind)})
     return request, read.workspace, read.json
 
@@ -97,13 +97,17 @@ def _field_texts(kind: type[Any]) -> dict[str, str]:
     return texts
 
 
-def _said(box: str) -> str:
-    """What tyro wrote in its box, as one plain sentence."""
-    lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in box.splitlines()]
+def _said(box: str) -> tuple[str, list[str]]:
+    """What tyro wrote in its box, as one plain sentence, and the flags it thinks were meant."""
+    lines = [re.sub(r"[│╭╮╰╯─|+]+|-{4,}", " ", line).strip() for line in box.splitlines()]
     text = " ".join(line for line in lines if line and "--help" not in line and line not in _NOISE)
+    text, _, meant = text.partition("Perhaps you meant:")
     text = re.sub(r"^Value error |Argument helptext: .*$", "", text)
-    text = re.sub(r"Error parsing (--\S+): .*?(?:from|:) (\['.*?'\]).*", r"\1 cannot be \2.", text)
-    return text.strip() or "The flags cannot be read."
+    text = re.sub(r"Error parsing (--\S+): .*?(?:from|:) \[('.*?')\].*", r"\1 cannot be \2.", text)
+    text = re.sub(r"Missing from medloop \w+: ([A-Z]+) .*", r"\1 is missing.", text)
+    text = re.sub(r"Missing value for argument '(\S+)'\..*", r"\1 needs a value.", text)
+    text = re.sub(r"Unrecognized options: (.*)", r"Not understood: \1.", text.strip())
+    return text.strip() or "The flags cannot be read.", sorted(set(re.findall(r"(?<!\S)--[a-z-]+", meant)))
 
 
 def _usage(verb: str, surface: type[Any]) -> str:

@@ -58,4 +58,5 @@ class Bars:
             count, last = count + done, note or last
 
         yield tick
-        self.say(f"{label}: {count} in {time.monotonic() - begun:.1f} s{', ' + last if last else ''}")
+        if count:
+            self.say(f"{label}: {count} in {time.monotonic() - begun:.1f} s{', ' + last if last else ''}")

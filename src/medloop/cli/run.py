@@ -20,6 +20,7 @@ from medloop.errors import InputError, MedloopError, unknown_name
 from medloop.requests import VERBS
 from medloop.wire import to_json
 from medloop.workspace import Workspace, write_text
+from medloop.workspace.atomic import disk_error
 
 DEFAULT_WORKSPACE = "medloop-workspace"
 
@@ -57,6 +58,8 @@ def run(words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _failed(disk_error(error, Path(error.filename or root)) or _defect(error, root), wants_json)
     except Exception as error:
         return _failed(_defect(error, root), wants_json)
 

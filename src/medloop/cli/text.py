@@ -9,6 +9,7 @@ from typing import Any
 from medloop import requests as r
 from medloop.types import Metric
 
+_REASONS = 12
 _FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece", "mae", "rmse", "r2")
 
 
@@ -105,7 +106,7 @@ def _(result: r.ExportResult) -> str:
 def _(result: r.SampleResult) -> str:
     return (
         f"Wrote {result.files} files of {result.patients} patients ({result.studies} studies) in {result.seconds:.0f} s.\n"
-        f"Images: {result.folder}\nLabels: {result.labels}"
+        f"Images: {result.images}\nLabels: {result.labels}"
     )
 
 
@@ -158,7 +159,10 @@ def _reasons(rejected: list[dict[str, str]]) -> list[str]:
     grouped: dict[str, list[str]] = {}
     for each in rejected:
         grouped.setdefault(each["reason"], []).append(each["path"])
-    return [f"  not used, {reason}: {_few(paths)}" for reason, paths in sorted(grouped.items(), key=lambda item: -len(item[1]))[:8]]
+    shown = sorted(grouped.items(), key=lambda item: -len(item[1]))
+    lines = [f"  not used, {reason}: {_few(paths)}" for reason, paths in shown[:_REASONS]]
+    more = sum(len(paths) for _, paths in shown[_REASONS:])
+    return [*lines, f"  not used for other reasons: {more} more (--json lists all)"] if more else lines
 
 
 def _problem(each: dict[str, Any]) -> str:

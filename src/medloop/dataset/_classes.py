@@ -40,12 +40,16 @@ def rare(target: Target, values: Array, patients: Integers, learnt_from: NDArray
         if people == 0:
             reasons[name] = "no case has it"
         elif people < FEWEST:
-            reasons[name] = f"only one patient has it ({int(column.sum())} cases), {FEWEST} are needed"
+            reasons[name] = f"only one patient has it ({_cases(int(column.sum()))}), {FEWEST} are needed"
         elif not (column & learnt_from).any():
             reasons[name] = "it occurs in the test split only"
         elif target.kind is TargetKind.MULTILABEL and len(np.unique(patients[values[:, index] == 0])) < FEWEST:
             reasons[name] = "hardly any case is known not to have it"
     return reasons
+
+
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count} cases"
 
 
 def without(target: Target, values: Array, classes: Collection[str]) -> tuple[Target, Array, NDArray[np.int64]]:

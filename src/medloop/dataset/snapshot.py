@@ -6,7 +6,7 @@ person knows which label is right; dropping them from a test would flatter the f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ from medloop.errors import InputError, Refused
 from medloop.labels import Labelled
 from medloop.requests import DatasetSummary, LearnRequest
 from medloop.types import Array, Case, Dataset, Split, Target, TargetKind
+
+_TOLD = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +150,10 @@ def _learnable(
         findings.notes.append(f"Class '{name}' is left out: {reason}.")
     enough = 1 if target.kind is TargetKind.MULTILABEL else 2
     if target.kind is not TargetKind.NUMBER and len(target.classes) < enough:
-        told = "; ".join(f"'{name}': {reason}" for name, reason in findings.left_out.items())
         findings.refusals.append(
             Refused(
                 "too-few-classes",
-                got=f"{len(target.classes)} class can be learnt{f' ({told})' if told else ''}.",
+                got=_too_few(target.classes, findings.left_out),
                 allowed="Two classes or more, each with two patients or more.",
                 fix="Add images of the other classes, or see with medloop inspect how the labels were read.",
             )
@@ -167,6 +168,14 @@ def _learnable(
             )
         )
     return target, values, kept
+
+
+def _too_few(left: Sequence[str], left_out: Mapping[str, str]) -> str:
+    """One class or none can be learnt: which, and why the others cannot."""
+    named = [f"'{name}': {reason}" for name, reason in left_out.items()]
+    more = f"; and {len(named) - _TOLD} more" if len(named) > _TOLD else ""
+    only = f"Only one class can be learnt: '{left[0]}'" if left else "No class can be learnt"
+    return f"{only} ({'; '.join(named[:_TOLD])}{more})." if named else f"{only}."
 
 
 def _one_group(count: int) -> Refused:

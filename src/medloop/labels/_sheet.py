@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WORKBOOKS = (".xlsx", ".xlsm")
 _LOOK = 50
+_CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a]")
 _FIELD_LIMIT = 2**24
 
 
@@ -97,9 +99,26 @@ def _unique(names: Sequence[str]) -> Iterator[str]:
 
 def _text(path: Path) -> tuple[list[tuple[int, list[str]]], str]:
     text, encoding = decoded(path.read_bytes())
+    if _CONTROL.search(text.replace("\0", "")):
+        raise ValueError("it is not text")
     delimiter = "\t" if path.suffix.lower() == ".tsv" and "\t" in text else _delimiter(text)
     named = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[delimiter]
+    _closed(text, delimiter)
     return list(_records(text, delimiter)), f"{encoding}, {named}"
+
+
+def _closed(text: str, delimiter: str) -> None:
+    """Raises `ValueError` for a quotation mark that is never closed: all rows below it would be one cell."""
+    if text.count('"') % 2 == 0:
+        return
+    lines = csv.reader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    row = 1
+    try:
+        for _ in lines:
+            row = lines.line_num + 1
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise ValueError(f"the quotation mark that opens in row {row} is never closed") from error
 
 
 def decoded(content: bytes) -> tuple[str, str]:

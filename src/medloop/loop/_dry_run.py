@@ -34,16 +34,21 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
     dataset, findings = examine(labelled, _Headers(refs), (), Options.of(request))
     reading = _reading_seconds(refs, steps) / max(1, means.compute.workers)
     budget = seconds_of(request.budget)
+    scanning = sum(means.clock.timings.values())
     warnings = [*findings.notes, *(f"{refusal.got} {refusal.fix}" for refusal in findings.refusals)]
+    if labelled.problems:
+        warnings.append(f"{len(labelled.problems)} rows or images did not match each other; medloop inspect names them.")
+    if unused := len(collection.rejected) + len(kind.left_out):
+        warnings.append(f"{unused} files or images were not used; medloop inspect says why.")
     warnings.append("Copies of pictures are found only when the images are read, and may still change the split.")
     if reading > budget / 2:
         warnings.append(f"Reading takes about {reading:.0f} s of the budget of {budget:.0f} s: consider a larger --budget.")
     if dataset is None:
         raise findings.refusals[0]
     stages = [
-        {"step": "read headers and labels", "seconds": round(sum(means.clock.timings.values()), 1)},
+        {"step": "read headers and labels", "seconds": round(scanning, 1)},
         {"step": "read and prepare images (the first time)", "seconds": round(reading, 1)},
-        {"step": "search, fit, judge and report within the budget", "seconds": round(max(0.0, budget - reading), 1)},
+        {"step": "search, fit, judge and report within the budget", "seconds": round(max(0.0, budget - scanning - reading), 1)},
     ]
     return DryRunResult(
         dataset=summary(dataset, findings),
@@ -51,7 +56,7 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
         recipe=recipe.name,
         preparation=[{"name": step.name, "params": to_json(dict(step.params))} for step in steps],
         steps=stages,
-        seconds=round(max(budget, reading), 1),
+        seconds=round(max(budget, scanning + reading), 1),
         warnings=warnings,
     )
 

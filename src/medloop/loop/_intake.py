@@ -9,7 +9,9 @@ from medloop import prep, prepared, readers
 from medloop.compute import Compute
 from medloop.dataset import duplicates
 from medloop.dataset.duplicates import Pair
+from medloop.errors import InputError
 from medloop.loop._clock import Clock
+from medloop.prep import MainKind
 from medloop.prepared import Survey
 from medloop.progress import QUIET, Progress
 from medloop.readers import Collection
@@ -17,6 +19,8 @@ from medloop.types import ImageRef, Rejected, Step
 from medloop.workspace import Workspace
 
 Planner = Callable[[Sequence[ImageRef]], tuple[Step, ...]]
+Sorter = Callable[[Sequence[ImageRef]], MainKind]
+_TOLD = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +53,39 @@ def collect(src: str, images: str | None, means: Means, *, keep: bool = True) ->
         return readers.collect(src, images=images, cache=cache, compute=means.compute, tell=means.tell)
 
 
-def look(refs: Sequence[ImageRef], plan: Planner | None, means: Means, *, copies: bool = True) -> Seen:
+def look(
+    refs: Sequence[ImageRef], plan: Planner | None, means: Means, *, kind: Sorter = prep.main_kind, copies: bool = True
+) -> Seen:
     """Decode every image once and find copies among them.
 
-    ``plan`` gives the preparation for the images of the kind that most are, and the others are left out; None: pictures are
-    looked at, not prepared.
+    ``plan`` gives the preparation for the images that ``kind`` keeps (of the kind that most are); the others are left out. None:
+    pictures are looked at, not prepared. Raises `InputError` where pictures are to be prepared and none can be used.
     """
     left_out: list[Rejected] = []
     steps: tuple[Step, ...] = ()
     if plan is not None:
-        kind = prep.main_kind(refs)
-        left_out = [Rejected(refs[at].name, why) for at, why in kind.left_out]
-        refs = [refs[at] for at in kind.kept]
+        found = kind(refs)
+        left_out = [Rejected(refs[at].name, why) for at, why in found.left_out]
+        refs = [refs[at] for at in found.kept]
         steps = plan(refs)
     with means.clock.stage("survey"):
         survey = prepared.survey(refs, cache=means.workspace.cache, steps=steps or None, compute=means.compute, tell=means.tell)
+    if plan is not None and not survey.refs:
+        raise _none_usable([*left_out, *survey.rejected])
     pairs: tuple[Pair, ...] = ()
     if copies:
         with means.clock.stage("duplicates"):
             pairs = tuple(duplicates.find(survey.pictures, survey.refs, compute=means.compute, tell=means.tell))
     return Seen(survey=survey, pairs=pairs, steps=steps, rejected=(*left_out, *survey.rejected))
+
+
+def _none_usable(rejected: Sequence[Rejected]) -> InputError:
+    told = "; ".join(f"{each.path}: {each.reason}" for each in rejected[:_TOLD])
+    more = f"; and {len(rejected) - _TOLD} more" if len(rejected) > _TOLD else ""
+    count = "The image cannot" if len(rejected) == 1 else f"None of the {len(rejected)} images can"
+    return InputError(
+        "no-images",
+        got=f"{count} be used. {told}{more}.",
+        allowed="Images that can be read, of one kind.",
+        fix="Run medloop inspect: it says why each file is not used.",
+    )

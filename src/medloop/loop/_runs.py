@@ -20,10 +20,9 @@ from medloop.errors import InputError
 from medloop.evaluation.decisions import Decided
 from medloop.store import looks
 from medloop.types import Array, Dataset, Floats, Integers, Json, Prediction, Target, TargetKind
-from medloop.workspace import Workspace, write_json
+from medloop.workspace import Workspace
 
 RUN_FORMAT = 1
-LEARNT = "learnt-from.json"
 JUDGED = "judged"
 """The part of ``predictions.csv`` that no choice has seen: the test split, or with folds every case."""
 VALIDATION = "validation"
@@ -79,13 +78,10 @@ def read_run(path: Path) -> dict[str, Json]:
     try:
         content: dict[str, Json] = json.loads((path / "run.json").read_text(encoding="utf-8"))
         newer = int(content["format"]) > RUN_FORMAT
+        if not newer:
+            run_target(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "damaged-run",
-            got=f"{path / 'run.json'} cannot be read ({type(error).__name__}).",
-            allowed="A run as medloop learn wrote it.",
-            fix="Learn again, or take the run from a backup.",
-        ) from error
+        raise damaged(path / "run.json") from error
     if newer:
         raise InputError(
             "newer-run",
@@ -96,11 +92,24 @@ def read_run(path: Path) -> dict[str, Json]:
     return content
 
 
+def damaged(file: Path) -> InputError:
+    """A file of a run is missing or not as it was written."""
+    return InputError(
+        "damaged-run",
+        got=f"{file} is missing." if not file.exists() else f"{file} is not as medloop learn wrote it.",
+        allowed="A run as medloop learn wrote it.",
+        fix="Learn again, or take the run from a backup.",
+    )
+
+
 def read_judged(path: Path) -> Judged:
     """The judged part of a run's ``predictions.csv``. Raises `InputError`."""
     try:
         with (path / "predictions.csv").open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["part"] == JUDGED]
+            table_ = csv.DictReader(file)
+            if "part" not in (table_.fieldnames or ()):
+                raise ValueError("no column 'part'")
+            rows = [row for row in table_ if row["part"] == JUDGED]
         classes = tuple(name[2:] for name in (rows[0] if rows else {}) if name.startswith("p_"))
         return Judged(
             cases=tuple(row["case"] for row in rows),
@@ -113,31 +122,12 @@ def read_judged(path: Path) -> Judged:
             classes=classes,
         )
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            "damaged-run",
-            got=f"{path / 'predictions.csv'} cannot be read ({type(error).__name__}).",
-            allowed="A run as medloop learn wrote it.",
-            fix="Learn again, or take the run from a backup.",
-        ) from error
+        raise damaged(path / "predictions.csv") from error
 
 
 def test_key(dataset: Dataset, judged: Integers) -> str:
     """What looks at these cases are counted by: the content of their pictures."""
     return looks.content_key(ref.digest for row in judged for ref in dataset.cases[row].images)
-
-
-def write_learnt(folder: Path, dataset: Dataset, learnt: Integers) -> None:
-    """Write down beside a model the hashes of the pictures it learnt from, so that `evaluate` never judges it by them."""
-    digests = sorted(ref.digest for row in learnt for ref in dataset.cases[row].images)
-    write_json(folder / LEARNT, digests)
-
-
-def read_learnt(folder: Path) -> frozenset[str]:
-    """Hashes of the pictures a model learnt from; empty where that was not written down."""
-    try:
-        return frozenset(json.loads((folder / LEARNT).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return frozenset()
 
 
 def truth_text(target: Target, values: Array) -> list[str]:

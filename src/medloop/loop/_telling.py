@@ -20,6 +20,7 @@ from medloop.labels import Labelled
 from medloop.loop import _runs
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Seen
+from medloop.loop._learnt import LEARNT, learnt_from, to_bytes
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import Lesson, Outcome
 from medloop.loop._versions import versions
@@ -53,8 +54,8 @@ def tell_run(
     with clock.stage("evaluate"):
         result = _result(asked, lesson, outcome, answers)
     with clock.stage("report"), write_folder(asked.run) as folder:
-        families.save(outcome.fitted.model, folder / "model")
-        _runs.write_learnt(folder / "model", dataset, outcome.fitted.out_of_fold.indices)
+        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices)
+        families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
         page = learn_page(result, _evidence(asked, lesson, outcome, answers, curve))
         result = _measured(result, clock, memory, outcome)
         write_text(folder / "report.html", page)

@@ -17,6 +17,7 @@ from medloop.families import Model
 from medloop.loop import _runs
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, look
+from medloop.loop._learnt import read_learnt
 from medloop.loop._pictures import shower
 from medloop.loop._telling import answers_of, classes_by_split, score_of, subgroup_rows
 from medloop.loop._versions import versions
@@ -27,7 +28,7 @@ from medloop.requests import EvaluateRequest, EvaluateResult
 from medloop.store import looks
 from medloop.types import Dataset, Floats
 from medloop.wire import to_json
-from medloop.workspace import Workspace, write_folder, write_json, write_text
+from medloop.workspace import Workspace, ready_for, write_folder, write_json, write_text
 
 
 def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QUIET) -> EvaluateResult:
@@ -37,19 +38,20 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     """
     clock = Clock()
     place = _runs.find_model(workspace, request.model)
-    model = families.load(place)
+    model, learnt = families.load(place), read_learnt(place)
     workspace.ready()
     folder = Path(request.out).absolute() if request.out else workspace.fresh("evaluations", Path(request.src).stem or "data")
     if folder.exists():
         got = f"{folder} is already there."
         raise InputError("exists", got=got, allowed="A folder that does not exist yet.", fix="Name another --out.")
+    ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means)
         labelled = labels.read(collection, request)
-        seen = look([case.images[0] for case in labelled.cases], lambda _: model.preparation, means)
+        seen = look([case.images[0] for case in labelled.cases], lambda _: model.preparation, means, kind=learnt.kind)
         predicted = answers(model, seen, means)
-    dataset, findings = judged_by(labelled, seen.survey, seen.pairs, model.target, _runs.read_learnt(place))
+    dataset, findings = judged_by(labelled, seen.survey, seen.pairs, model.target, learnt.pictures)
     if not dataset.cases:
         raise Refused(
             "nothing-to-judge",
@@ -63,6 +65,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     notes = [f"{len(labelled.problems)} rows or images did not match each other."] if labelled.problems else []
     unused = len(collection.rejected) + len(seen.rejected)
     notes += [f"{unused} files or images were not used; medloop inspect says why."] if unused else []
+    notes += learnt.doubts(seen.survey.refs)
     result = replace(result, warnings=[*result.warnings, *notes], seconds=round(clock.seconds, 2))
     with write_folder(folder) as beside:
         write_text(beside / "report.html", evaluate_page(result, _evidence(request, model, dataset, probabilities), model.family))

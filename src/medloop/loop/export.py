@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medloop.errors import InputError
-from medloop.loop._runs import find_run, read_run
+from medloop.loop._runs import damaged, find_run, read_run
 from medloop.progress import QUIET, Progress
 from medloop.requests import ExportRequest, ExportResult
 from medloop.workspace import Workspace, write_bytes
@@ -25,6 +25,10 @@ def export(workspace: Workspace, request: ExportRequest, tell: Progress = QUIET)
     folder = Path(request.out).absolute()
     written = []
     for name in _FILES:
-        write_bytes(folder / name, (run / name).read_bytes())
+        try:
+            content = (run / name).read_bytes()
+        except OSError as error:
+            raise damaged(run / name) from error
+        write_bytes(folder / name, content)
         written.append(str(folder / name))
     return ExportResult(files=written)

@@ -21,7 +21,7 @@ from medloop.reporting import inspect_page
 from medloop.requests import InspectRequest, InspectResult
 from medloop.types import Array, Dataset, ImageRef, Json, Rejected
 from medloop.wire import to_json
-from medloop.workspace import Workspace, write_folder, write_json, write_text
+from medloop.workspace import Workspace, ready_for, write_folder, write_json, write_text
 
 _TEXT_LIKELY = 0.5
 
@@ -37,6 +37,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
     if folder.exists():
         got = f"{folder} is already there."
         raise InputError("exists", got=got, allowed="A folder that does not exist yet.", fix="Name another --out.")
+    ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means)

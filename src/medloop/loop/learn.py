@@ -22,7 +22,7 @@ from medloop.loop._telling import Asked, tell_run
 from medloop.progress import QUIET, Progress
 from medloop.requests import DryRunResult, LearnRequest, LearnResult, listed, seconds_of
 from medloop.types import Dataset, Recipe
-from medloop.workspace import Workspace
+from medloop.workspace import Workspace, ready_for
 
 _CURVE_SHARE = 0.93
 _TARGETS = ("classes",)
@@ -42,6 +42,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
         if request.dry_run:
             return foresee(request, recipe, means)
         workspace.ready()
+        ready_for(run)
         collection = collect(request.src, request.images, means)
         labelled = labels.read(collection, request)
         seen = look([case.images[0] for case in labelled.cases], lambda refs: recipe.preparation or prep.plan(refs), means)

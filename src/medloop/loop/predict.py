@@ -10,24 +10,27 @@ from medloop.compute import Compute
 from medloop.families import Model
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, Seen, collect, look
+from medloop.loop._learnt import read_learnt
 from medloop.loop._runs import find_model, table
 from medloop.progress import QUIET, Progress
 from medloop.requests import PredictRequest, PredictResult
 from medloop.types import Prediction, Target
 from medloop.wire import to_json
-from medloop.workspace import Workspace, write_text
+from medloop.workspace import Workspace, ready_for, write_text
 
 
 def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIET) -> PredictResult:
     """Write ``case, label, confidence, abstain, p_<class> …`` for every image. Raises `InputError`."""
     clock = Clock()
-    model = families.load(find_model(workspace, request.model))
+    place = find_model(workspace, request.model)
+    model, learnt = families.load(place), read_learnt(place)
     out = Path(request.out or "predictions.csv").absolute()
     workspace.ready()
+    ready_for(out)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means)
-        seen = look(collection.refs, lambda _: model.preparation, means, copies=False)
+        seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False)
         prediction = answers(model, seen, means)
     write_text(out, _csv(model.target, prediction))
     rejected = (*collection.rejected, *seen.rejected)
@@ -37,7 +40,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         abstained=int(prediction.abstain.sum()),
         labels=dict(Counter(prediction.labels).most_common()) if model.target.classes else {},
         rejected=[to_json(each) for each in rejected],
-        warnings=list(collection.warnings),
+        warnings=[*collection.warnings, *learnt.doubts(seen.survey.refs)],
         seconds=round(clock.seconds, 2),
     )
 

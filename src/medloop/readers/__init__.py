@@ -31,6 +31,7 @@ __all__ = ["Collection", "SeriesFound", "collect", "digest", "digest_of", "read"
 _DIGITS = re.compile(r"[0-9]{1,18}|[^0-9]+")
 _CHUNK = 64
 _KEEP_EVERY = 256
+_TOLD = 3
 _FORMATS = "DICOM, NIfTI, PNG, JPEG, TIFF, BMP or .npz in MedMNIST layout"
 
 
@@ -213,13 +214,13 @@ def _nothing(path: Path, seen: Sequence[_walk.Seen], rejected: Sequence[Rejected
             allowed="A glob such as '*.png' that matches some files.",
             fix="Check the pattern; without --images every file is tried.",
         )
-    told = "; ".join(f"{each.path}: {each.reason}" for each in rejected[:3])
-    return InputError(
-        "no-images",
-        got=f"None of the {len(seen)} files at {path} is an image that can be used. {told}".rstrip() + ".",
-        allowed=f"{_FORMATS}.",
-        fix="Name the folder that holds the images.",
-    )
+    if path.is_file():
+        why = f"{path.name} cannot be used: {rejected[0].reason if rejected else 'it holds no images'}."
+    else:
+        told = "; ".join(f"{each.path}: {each.reason}" for each in rejected[:_TOLD])
+        more = f"; and {len(rejected) - _TOLD} more" if len(rejected) > _TOLD else ""
+        why = f"None of the {len(seen)} files in {path} is an image that can be used. {told}{more}".rstrip() + "."
+    return InputError("no-images", got=why, allowed=f"{_FORMATS}.", fix="Name the folder or file that holds the images.")
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

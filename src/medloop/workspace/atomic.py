@@ -14,31 +14,55 @@ from pathlib import Path
 from medloop.errors import InputError
 from medloop.types import Json
 
-_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
+
+
+def disk_error(error: OSError, path: Path) -> InputError | None:
+    """What to do about a full, closed or failing disk at ``path``; None for an error of another kind."""
+    why = os.strerror(error.errno or 0).lower()
+    if error.errno in _SPACE:
+        return InputError(
+            "disk-full",
+            got=f"No space is left to write {path}.",
+            allowed="A disk with room for the workspace.",
+            fix="Free some space, or name another place with --workspace DIR. What was finished is kept.",
+        )
+    if error.errno in _CLOSED:
+        return InputError(
+            "not-writable",
+            got=f"{path} cannot be written ({why}).",
+            allowed="A folder you may write to.",
+            fix="Name another place with --workspace DIR (or --out).",
+        )
+    if error.errno == errno.EIO:
+        return InputError(
+            "disk-failed",
+            got=f"The disk failed at {path} ({why}). A full disk may be the cause.",
+            allowed="A disk that works and has room for the workspace.",
+            fix="Free some space, or name another place with --workspace DIR. What was finished is kept.",
+        )
+    return None
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an error that says what to do."""
+    """Turn a full, closed or failing disk into an error that says what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno in _SPACE:
-            raise InputError(
-                "disk-full",
-                got=f"No space is left to write {path}.",
-                allowed="A disk with room for the workspace.",
-                fix="Free some space, or name another place with --workspace DIR. What was finished is kept.",
-            ) from error
-        if error.errno in _CLOSED:
-            raise InputError(
-                "not-writable",
-                got=f"{path} cannot be written.",
-                allowed="A folder you may write to.",
-                fix="Name another place with --workspace DIR (or --out).",
-            ) from error
+        if told := disk_error(error, path):
+            raise told from error
         raise
+
+
+def ready_for(path: Path) -> None:
+    """Make sure, before hours of work, that ``path`` can be written: its folder is there and open. Raises `InputError`."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,0 +1,87 @@
+"""What a model learnt from, kept and sealed beside it.
+
+The hashes of its pictures, so that it is never judged by them, and their kind, so that it is not asked about images of another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medloop.errors import InputError
+from medloop.prep import MainKind
+from medloop.types import Dataset, ImageRef, Integers
+
+LEARNT = "learnt-from.json"
+_MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known."""
+
+    pictures: frozenset[str] = frozenset()
+    volumes: bool | None = None
+    colour: bool | None = None
+    modalities: tuple[str, ...] = ()
+
+    def kind(self, refs: Sequence[ImageRef]) -> MainKind:
+        """Which images are flat or volumes like those that were learnt from, and why the others are left out."""
+        if self.volumes is None:
+            return MainKind(tuple(range(len(refs))), ())
+        words = ("a volume", "flat pictures") if not self.volumes else ("a flat picture", "volumes")
+        reason = f"it is {words[0]}, while the model learnt from {words[1]}"
+        kept = tuple(at for at, ref in enumerate(refs) if ref.volume == self.volumes)
+        return MainKind(kept, tuple((at, reason) for at, ref in enumerate(refs) if ref.volume != self.volumes))
+
+    def doubts(self, refs: Sequence[ImageRef]) -> list[str]:
+        """What a reader of answers for these images must know: they differ from those that were learnt from."""
+        told = []
+        odd = sum(ref.colour != self.colour for ref in refs)
+        if self.colour is not None and odd:
+            words = ("grey", "colour") if self.colour else ("colour", "grey")
+            told.append(f"{odd} images are {words[0]}, while the model learnt from {words[1]} images: it may be wrong about them.")
+        strange = Counter(ref.modality for ref in refs if ref.modality is not None and ref.modality not in self.modalities)
+        for modality, count in strange.items() if self.modalities else ():
+            known = ", ".join(self.modalities)
+            told.append(f"{count} images are {modality}, while the model learnt from {known}: it may be wrong about them.")
+        return told
+
+
+def learnt_from(dataset: Dataset, rows: Integers) -> Learnt:
+    """What the cases ``rows`` are."""
+    refs = [ref for row in rows for ref in dataset.cases[row].images]
+    return Learnt(
+        pictures=frozenset(ref.digest for ref in refs),
+        volumes=sum(ref.volume for ref in refs) > _MOST * len(refs),
+        colour=sum(ref.colour for ref in refs) > _MOST * len(refs),
+        modalities=tuple(sorted({ref.modality for ref in refs if ref.modality is not None})),
+    )
+
+
+def to_bytes(learnt: Learnt) -> bytes:
+    """The content of ``learnt-from.json``."""
+    content = {
+        "pictures": sorted(learnt.pictures),
+        "volumes": learnt.volumes,
+        "colour": learnt.colour,
+        "modalities": list(learnt.modalities),
+    }
+    return json.dumps(content, indent=1).encode()
+
+
+def read_learnt(folder: Path) -> Learnt:
+    """What the model in ``folder``, already loaded and so known to be whole, learnt from. Raises `InputError`."""
+    try:
+        content = json.loads((folder / LEARNT).read_text(encoding="utf-8"))
+        return Learnt(frozenset(content["pictures"]), content["volumes"], content["colour"], tuple(content["modalities"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "model-damaged",
+            got=f"{folder / LEARNT} is missing or damaged: nobody knows which pictures the model has seen.",
+            allowed="A model's folder as medloop learn wrote it.",
+            fix="Copy the folder again from where it was saved, or learn the model again.",
+        ) from error
