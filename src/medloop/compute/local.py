@@ -10,6 +10,8 @@ from __future__ import annotations
 import collections
 import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -27,6 +29,8 @@ from medloop.progress import QUIET, Progress
 
 J = TypeVar("J")
 R = TypeVar("R")
+
+_FOLLOW_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +134,24 @@ class Compute:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, initializer=_begin)
+            self._pool = ProcessPoolExecutor(self.workers, initializer=_begin, initargs=(os.getpid(),))
         return self._pool
 
 
-def _begin() -> None:
-    """A worker leaves Ctrl-C to its parent and uses one thread: the processes already fill the cores."""
+def _begin(parent: int) -> None:
+    """A worker leaves Ctrl-C to its parent, ends when that is killed, and uses one thread: the processes already fill the cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     warnings.filterwarnings("ignore")
     cv2.setNumThreads(1)
     threadpoolctl.threadpool_limits(1)
+
+
+def _follow(parent: int) -> None:
+    """End this process soon after ``parent``, also where that was killed and could not say so."""
+    while os.getppid() == parent:
+        time.sleep(_FOLLOW_S)
+    os._exit(1)
 
 
 def _each(function: Callable[[J], R], jobs: Sequence[J]) -> list[R]:
