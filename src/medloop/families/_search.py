@@ -32,7 +32,8 @@ WIDEST = 24_000
 _FEATURES_SHARE = 0.4
 _RESERVE, _LEAST = 0.08, 1.0
 _HOPELESS = 0.04
-_RATE = 2e-9
+_RATES = {"logistic": 5e-10, "ridge": 2e-10, "linear-svm": 5e-10, "rbf-svm": 5e-10, "boosting": 3e-9}
+_RATE = 8e-9
 _MOST_TRIALS, _ENDLESS = 300, 86_400.0
 
 
@@ -74,7 +75,7 @@ class Costs:
     def expected(self, spec: Spec, rows: int, width: int, classes: int) -> float:
         """Expected seconds of one fit."""
         seen = self.rates.get(spec.estimator)
-        rate = 1.3 * float(np.median(seen[-5:])) if seen else _RATE
+        rate = 1.3 * float(np.median(seen[-5:])) if seen else _RATES.get(spec.estimator, _RATE)
         return rate * work(spec, rows, width, classes)
 
     def learn(self, spec: Spec, rows: int, width: int, classes: int, seconds: float) -> None:

@@ -44,7 +44,8 @@ class Space:
 
     def guess(self, use: Mapping[str, int], estimator: str, even: bool = False, **params: Json) -> Guess:
         """A configuration for Optuna's queue: ``use`` says which choice of which feature."""
-        guess: Guess = {f"use {name}": str(use[name]) if name in use else NONE for name in self.choices}
+        last = {name: len(places) - 1 for name, places in self.choices.items()}
+        guess: Guess = {f"use {name}": str(min(use[name], last[name])) if name in use else NONE for name in self.choices}
         guess["estimator"] = estimator
         if estimator in SCALED or self.many:
             guess |= {"even": even, "components": MOST_COMPONENTS if self.many else 0}
@@ -118,14 +119,19 @@ def first_guesses(space: Space, arrays: PreparedArrays, affordable: Callable[[st
     """Configurations known to do well on such images, the quick ones first. ``affordable(name)``: whether there is time for a
     feature."""
     can = [name for name in space.choices if affordable(name)] or list(space.choices)[:1]
-    binary, colour, spots = arrays.binary, arrays.colour, "blobs" in can
-    quick = _kept(can, ("shape",) if binary else ("colour", "regions") if colour else ("hog", "intensity"))
-    guesses = _for_shapes(space, quick) if binary else _for_colour(space, quick) if colour else _for_grey(space, quick)
-    guesses = _for_volumes(space, _kept(can, ("blobs",))) + guesses if spots else guesses
     every = dict.fromkeys(can, 0)
+    if arrays.binary:
+        quick = _kept(can, {"shape": 0})
+        guesses = _for_shapes(space, quick)
+    elif arrays.colour:
+        quick = _kept(can, {"colour": 0, "regions": 0})
+        guesses = _for_colour(space, quick, every)
+    else:
+        quick = _kept(can, {"hog": 0, "intensity": 1})
+        guesses = _for_grey(space, quick, every)
+    if "blobs" in can:
+        guesses = _for_volumes(space, {"blobs": 0}) + guesses
     guesses += [
-        space.guess(every, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
-        space.guess(every, "extra-trees", leaf=2, share="sqrt", balanced=True),
         space.guess(quick, "ridge", even=True, alpha=0.1),
         space.guess(every, "ridge", even=True, alpha=0.1),
         space.guess(quick, "boosting", rate=0.1, steps=100, leaves=8, share=0.3),
@@ -134,9 +140,9 @@ def first_guesses(space: Space, arrays: PreparedArrays, affordable: Callable[[st
     return [guess for place, guess in enumerate(known) if guess not in known[:place]]
 
 
-def _kept(can: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
-    """The first choice of those features that are there, or of all where none is."""
-    return {name: 0 for name in wanted if name in can} or dict.fromkeys(can, 0)
+def _kept(can: Sequence[str], wanted: Mapping[str, int]) -> dict[str, int]:
+    """Those features, each with its choice, that are there, or the first choice of all where none is."""
+    return {name: choice for name, choice in wanted.items() if name in can} or dict.fromkeys(can, 0)
 
 
 def _for_shapes(space: Space, use: Mapping[str, int]) -> list[Guess]:
@@ -150,13 +156,15 @@ def _for_shapes(space: Space, use: Mapping[str, int]) -> list[Guess]:
     ]
 
 
-def _for_colour(space: Space, use: Mapping[str, int]) -> list[Guess]:
-    """Photographs: histograms of regions, trees and kernels."""
+def _for_colour(space: Space, use: Mapping[str, int], every: Mapping[str, int]) -> list[Guess]:
+    """Photographs: colours of regions, trees and kernels."""
     return [
         space.guess(use, "logistic", even=True, C=10.0, balanced=True),
         space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
         space.guess(use, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
-        space.guess(_kept(list(use), ("colour",)), "extra-trees", leaf=2, share="sqrt", balanced=True),
+        space.guess(_kept(list(use), {"colour": 0}), "extra-trees", leaf=2, share="sqrt", balanced=True),
+        space.guess(every, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
+        space.guess(every, "extra-trees", leaf=2, share="sqrt", balanced=True),
     ]
 
 
@@ -170,12 +178,13 @@ def _for_volumes(space: Space, use: Mapping[str, int]) -> list[Guess]:
     ]
 
 
-def _for_grey(space: Space, use: Mapping[str, int]) -> list[Guess]:
-    """Grey pictures and volumes: gradients and a Gaussian kernel."""
+def _for_grey(space: Space, use: Mapping[str, int], every: Mapping[str, int]) -> list[Guess]:
+    """Grey pictures and volumes: gradients and brightness, linear or with a Gaussian kernel."""
     return [
-        space.guess(use, "logistic", C=3.0, balanced=True),
-        space.guess(use, "rbf-svm", C=3.0, gamma=0.3, balanced=True),
+        space.guess(use, "logistic", even=True, C=10.0, balanced=True),
         space.guess(use, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
-        space.guess(_kept(list(use), ("hog",)), "rbf-svm", C=3.0, gamma=0.3, balanced=True),
+        space.guess(every, "logistic", even=True, C=10.0, balanced=True),
+        space.guess(every, "rbf-svm", even=True, C=3.0, gamma=0.3, balanced=True),
+        space.guess(_kept(list(use), {"hog": 0}), "logistic", C=3.0, balanced=True),
         space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
     ]
