@@ -171,9 +171,9 @@ def _for_colour(space: Space, use: Mapping[str, int], every: Mapping[str, int]) 
 def _for_volumes(space: Space, use: Mapping[str, int]) -> list[Guess]:
     """Volumes: a disease is often a small thing somewhere, so spots wherever they lie."""
     return [
-        space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
-        space.guess(use, "logistic", C=1.0, balanced=True),
         space.guess(use, "extra-trees", leaf=2, share=0.1, balanced=True),
+        space.guess(use, "logistic", C=1.0, balanced=True),
+        space.guess(use, "extra-trees", leaf=2, share="sqrt", balanced=True),
         space.guess(use, "rbf-svm", C=3.0, gamma=0.1, balanced=True),
     ]
 
