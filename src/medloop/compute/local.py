@@ -16,14 +16,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker as tracker
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import threadpoolctl
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from medloop.progress import QUIET, Progress
 
@@ -63,7 +66,8 @@ class Compute:
     def close(self, *, cancel: bool = False) -> None:
         """End the workers; with ``cancel`` at once, whatever they are doing."""
         if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=cancel)
+            with _undisturbed():
+                self._pool.shutdown(wait=True, kill_workers=cancel)
             self._pool = None
 
     def map(
@@ -95,20 +99,17 @@ class Compute:
 
     def _chunks(self, function: Callable[[J], R], chunks: Iterator[list[J]]) -> Iterator[list[R | Died]]:
         flying: collections.deque[tuple[list[J], Future[list[R]]]] = collections.deque()
-        try:
-            while True:
-                while len(flying) < 3 * self.workers and (jobs := next(chunks, None)) is not None:
-                    flying.append((jobs, self._submit(function, jobs)))
-                if not flying:
-                    return
-                jobs, future = flying.popleft()
-                try:
-                    yield list(future.result())
-                except BrokenProcessPool:
-                    yield from self._after_death(function, jobs, flying)
-        finally:
-            for _, future in flying:
-                future.cancel()
+        # Jobs in flight are not cancelled when the caller stops: loky 3.6 cannot kill the workers of a pool with cancelled futures.
+        while True:
+            while len(flying) < 3 * self.workers and (jobs := next(chunks, None)) is not None:
+                flying.append((jobs, self._submit(function, jobs)))
+            if not flying:
+                return
+            jobs, future = flying.popleft()
+            try:
+                yield list(future.result())
+            except BrokenProcessPool:
+                yield from self._after_death(function, jobs, flying)
 
     def _after_death(
         self, function: Callable[[J], R], jobs: list[J], flying: collections.deque[tuple[list[J], Future[list[R]]]]
@@ -125,17 +126,41 @@ class Compute:
             yield answers
 
     def _submit(self, function: Callable[[J], R], jobs: list[J]) -> Future[list[R]]:
-        try:
-            future: Future[list[R]] = self._started().submit(_each, function, jobs)
-        except BrokenProcessPool:
-            self.close(cancel=True)
-            future = self._started().submit(_each, function, jobs)
+        with _undisturbed():
+            try:
+                future: Future[list[R]] = self._started().submit(_each, function, jobs)
+            except BrokenProcessPool:
+                self.close(cancel=True)
+                future = self._started().submit(_each, function, jobs)
         return future
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.workers, initializer=_begin, initargs=(os.getpid(),))
         return self._pool
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block has ended, for a half-started pool cannot be ended; processes started in it never get it."""
+    with ExitStack() as after:
+        if hasattr(signal, "pthread_sigmask"):  # not on Windows
+            # Each tracker unblocks the signal when it starts, so both are started before.
+            loky_tracker.ensure_running()
+            tracker.ensure_running()
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            after.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        if threading.current_thread() is threading.main_thread():
+            after.callback(_answer, signal.getsignal(signal.SIGINT), waiting := list[int]())
+            signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
+        yield
+
+
+def _answer(handler: Any, waiting: list[int]) -> None:
+    """Give Ctrl-C back to ``handler``, and what came meanwhile."""
+    signal.signal(signal.SIGINT, handler)
+    if waiting:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _begin(parent: int) -> None:
