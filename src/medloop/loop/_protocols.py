@@ -95,7 +95,8 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
     with lesson.tell.task("Folds", count + 1) as tick:
         for number in range(count):
             with clock.stage("learn"):
-                fitted = lesson.fit(np.flatnonzero(fold != number), _share(last, count + 1 - number))
+                first = 1 if number == 0 else 0  # the first fold also computes the features that the others use
+                fitted = lesson.fit(np.flatnonzero(fold != number), _share(last, 1 + first, count + 1 - number + first))
             rows = np.flatnonzero(fold == number)
             with clock.stage("predict"):
                 parts.append((rows, lesson.predict(fitted, rows)))
@@ -108,10 +109,10 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
     return Outcome(protocol="out-of-fold", fitted=fitted, judged=everyone, prediction=_in_order(parts), fold=fold, trials=trials)
 
 
-def _share(last: float, parts: int) -> float:
-    """The moment at which one of ``parts`` equal parts of what is left until ``last`` is spent."""
+def _share(last: float, mine: int, parts: int) -> float:
+    """The moment at which ``mine`` of ``parts`` equal parts of what is left until ``last`` are spent."""
     now = time.monotonic()
-    return now + max(0.0, last - now) / parts
+    return now + max(0.0, last - now) * mine / parts
 
 
 def _in_order(parts: Sequence[tuple[Integers, Prediction]]) -> Prediction:
