@@ -111,7 +111,18 @@ def _draw(rng: np.random.Generator, kind: str, *, early: bool) -> Lesion:
     nowhere = (0.0, 0.0, 0.0)
     if kind == "cyst":
         radius = float(np.clip(rng.lognormal(np.log(10), 0.4), 5, 26))
-        return Lesion(kind, nowhere, radius, float(rng.uniform(2, 18)), float(rng.uniform(0, 0.03)), 0, 0, 0, 1.0, shape)
+        return Lesion(
+            kind=kind,
+            centre_mm=nowhere,
+            radius_mm=radius,
+            contrast_hu=float(rng.uniform(2, 18)),
+            irregular=float(rng.uniform(0, 0.03)),
+            core_hu=0.0,
+            rim_hu=0.0,
+            edge_mm=0.0,
+            growth=1.0,
+            shape=shape,
+        )
     radius = float(rng.uniform(9, 22) if early else np.clip(rng.lognormal(np.log(15), 0.4), 7, 38))
     grown = float(rng.uniform(1.1, 1.35) if rng.random() < 0.65 else rng.uniform(0.65, 0.88))
     return Lesion(
