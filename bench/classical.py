@@ -69,7 +69,7 @@ def _cells() -> list[Row]:
         trees = ExtraTreesClassifier(_TREES, class_weight="balanced", random_state=seed, n_jobs=2)
         answers = cross_val_predict(trees, histograms, labels, cv=StratifiedKFold(5, shuffle=True, random_state=seed))
         simple.append(balanced_accuracy_score(labels, answers))
-        result = _learn(src=str(folder), images="*.bmp", labels=str(table), folds=5, budget="5m", seed=seed)
+        result = _learn(src=str(folder), images="*.bmp", labels=str(table), folds=5, budget="3m", seed=seed)
         found.append(float(result.test["balanced_accuracy"].value or 0.0))
     return [
         Row(

@@ -29,7 +29,7 @@ HEADS = 3
 """At most so many heads are averaged."""
 WIDEST = 24_000
 """Features of more numbers an image than this are left out."""
-_FEATURES_SHARE = 0.4
+_FEATURES_SHARE, _ASKING_SHARE = 0.4, 0.1
 _RESERVE, _LEAST = 0.08, 1.0
 _HOPELESS = 0.04
 _RATES = {"logistic": 5e-10, "ridge": 2e-10, "linear-svm": 5e-10, "rbf-svm": 5e-10, "boosting": 3e-9}
@@ -144,11 +144,18 @@ class Search:
         return study
 
     def _affordable_features(self) -> set[str]:
-        """Features whose first choice fits into the time, the most telling first; where none does, the quickest."""
-        firsts = {name: places[0] for name, places in self.space.choices.items()}
-        costs = {name: self.tables.expected(place) for name, place in firsts.items() if self._narrow(place)}
-        kept, spent = set[str](), 0.0
-        for name in sorted(costs, key=telling_first):
+        """Features whose first choice fits into the time, the most telling first; where none does, the quickest.
+
+        Once a tenth of the time has gone into finding out, those not asked yet are left to later trials.
+        """
+        firsts = {name: self.space.choices[name][0] for name in sorted(self.space.choices, key=telling_first)}
+        costs, kept, spent = dict[str, float](), set[str](), 0.0
+        for name, place in firsts.items():
+            if kept and self.job.clock() - self.start > _ASKING_SHARE * self.total:
+                break
+            if not self._narrow(place):
+                continue
+            costs[name] = self.tables.expected(place)
             if spent + costs[name] < _FEATURES_SHARE * self.total:
                 kept.add(name)
                 spent += costs[name]

@@ -23,7 +23,8 @@ from medloop.types import Array, Floats, Integers
 
 BLOCK = 4096
 """Rows read at a time."""
-_PROBE = 12
+_PROBE = (1, 3, 8)
+_PROBE_S = 0.5
 _SHARE = 0.125
 
 
@@ -122,15 +123,27 @@ class Tables(Mapping[int, Table]):
     def _probe(self, position: int) -> tuple[float, int]:
         if position not in self._probes:
             job, feature = self.job, self.features[position]
-            few = np.asarray(job.train)[np.linspace(0, len(job.train) - 1, min(_PROBE, len(job.train))).astype(int)]
+            count = min(sum(_PROBE), len(job.train))
+            few = np.asarray(job.train)[np.linspace(0, len(job.train) - 1, count).astype(int)]
             start = job.clock()
             state = feature.module.fit(job.arrays, few, feature.params, job.recipe.seed, job.compute)
             learnt = job.clock()
-            rows = features.extract(job.arrays.take(few), feature, state)
-            each = (job.clock() - learnt) / len(few)
+            each, width = self._each(feature, state, few)
             wanted = computed(job.arrays, np.asarray(job.train), job.cache)
             seconds = 3 * (learnt - start) + 1.2 * each * len(wanted) / max(1, job.compute.workers)
             if features.cached(job.arrays, wanted, feature, state=state, cache=job.cache):
                 seconds = 0.0
-            self._probes[position] = (seconds, rows.shape[1])
+            self._probes[position] = (seconds, width)
         return self._probes[position]
+
+    def _each(self, feature: Feature, state: State, few: Integers) -> tuple[float, int]:
+        """Seconds and numbers an image: from one, from some more while that is quick."""
+        first, seconds, width = 0, 0.0, 0
+        for size in _PROBE:
+            some = few[first : first + size]
+            if len(some) == 0 or seconds * size > _PROBE_S:
+                break
+            start = self.job.clock()
+            width = features.extract(self.job.arrays.take(some), feature, state).shape[1]
+            first, seconds = first + size, (self.job.clock() - start) / len(some)
+        return seconds, width
