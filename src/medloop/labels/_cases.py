@@ -31,7 +31,7 @@ def case_of(ref: ImageRef, said: Said | None = None) -> Case:
     return Case(
         name=ref.name,
         images=(ref,),
-        patient=patient_of(said.patient) or patient_of(ref.patient) or patient_folder(ref.name),
+        patient=patient_of(said.patient, counted=True) or patient_of(ref.patient) or patient_folder(ref.name),
         group=said.group,
         study=said.study or ref.study,
         site=site,

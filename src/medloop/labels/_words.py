@@ -57,10 +57,14 @@ def split_in(name: str) -> Split | None:
     return whole or (parts[0] if len(set(parts)) == 1 else None)
 
 
-def patient_of(text: str | None) -> str | None:
-    """A patient ID, or None for an empty one or a placeholder that names nobody."""
+def patient_of(text: str | None, *, counted: bool = False) -> str | None:
+    """A patient ID, or None for an empty one or a placeholder that names nobody.
+
+    In a header zeros alone name nobody; where patients may have been ``counted``, as in a table, 0 is the first of them.
+    """
     plain = (text or "").strip()
-    return None if plain.lower() in PLACEHOLDERS or not plain.strip("0-_. ") else plain
+    nobody = plain.lower() in PLACEHOLDERS or not plain.strip("-_. " if counted else "0-_. ")
+    return None if nobody else plain
 
 
 def patient_folder(name: str) -> str | None:
