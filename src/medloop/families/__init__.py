@@ -1,7 +1,7 @@
 """Generations of learners behind one contract: fit, predict, save, load.
 
-A family is a module of this folder with ``fit(job) -> Fitted``, ``to_parts(model) -> Parts`` and ``from_parts(parts) -> model``;
-its file name is its name.
+A family is a module of this folder with ``check(parameters)``, ``fit(job) -> Fitted``, ``to_parts(model) -> Parts`` and
+``from_parts(parts) -> model``; its file name is its name.
 """
 
 from medloop.families._job import FitJob, Fitted, Model, OutOfFold, Parts

@@ -36,6 +36,7 @@ from medloop.families._folds import folds
 from medloop.families._heads import Head, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold, Parts
 from medloop.families._tables import Tables, table
+from medloop.families._wanted import check
 from medloop.features import Feature
 from medloop.prepared.arrays import PreparedArrays
 from medloop.progress import QUIET, Progress
@@ -127,6 +128,7 @@ def fit(job: FitJob) -> Fitted:
     clock = job.clock
     start = clock()
     target, wanted = job.dataset.target, job.recipe.parameters
+    check(wanted)
     values, mean, deviation = _heads.standardised(target, job.values)
     seed = job.recipe.seed
     fold = folds(target, job.values, job.groups, seed, wanted.get("folds"))

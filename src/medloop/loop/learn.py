@@ -68,7 +68,7 @@ def _recipe(request: LearnRequest) -> Recipe:
                 fix="Write --targets classes.",
             )
     recipe = recipes.load(request.recipe or "classical")
-    registry.load("families", recipe.family)
+    registry.load("families", recipe.family).check(recipe.parameters)
     return recipe if request.seed == 0 else replace(recipe, seed=request.seed)
 
 
