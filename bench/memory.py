@@ -16,7 +16,7 @@ from medloop.compute import Compute
 
 _FEW, _MANY = 10_000, 50_000
 _SIDE = 224
-_BUDGET = "6m"
+_BUDGET = "4m"
 
 
 def write(job: tuple[str, int, int]) -> int:
