@@ -75,7 +75,7 @@ def _table_seconds(arrays: PreparedArrays, feature: Feature, state: dict[str, Ar
 
 def _hog(folder: Path, compute: Compute) -> list[Row]:
     made = pictures(400, 0)
-    feature = Feature("hog", hog.Params(grids=(_SIDE // _CELL,), cell=_CELL))
+    feature = Feature("hog", hog.Params(grids=(_SIDE // _CELL,), cell=_CELL, bins=9, signed=False))
     arrays = store(folder, made)
     few = made[:60]
 

@@ -16,13 +16,15 @@ def picture():
 
 def test_equals_opencv(picture):
     plain = cv2.HOGDescriptor((96, 96), (24, 24), (12, 12), (12, 12), 9, 1, -1, 0, 0.2, True, 64, False)
-    found = hog.extract(picture[None, None, None], hog.Params(grids=(8,), cell=12), {})
+    found = hog.extract(picture[None, None, None], hog.Params(grids=(8,), cell=12, bins=9, signed=False), {})
     np.testing.assert_array_equal(found[0], np.ravel(plain.compute(picture)))
 
 
 def test_says_the_same_as_scikit_image(picture):
     """The definitions differ (OpenCV shares votes between directions and weighs a block's middle), cells and directions do not."""
-    found = hog.extract(picture[None, None, None], hog.Params(grids=(8,), cell=12, block=1), {}).reshape(8, 8, 9)
+    found = hog.extract(picture[None, None, None], hog.Params(grids=(8,), cell=12, block=1, bins=9, signed=False), {}).reshape(
+        8, 8, 9
+    )
     mine = found.transpose(1, 0, 2)  # OpenCV goes down the columns first
     other = skimage_hog(picture, 9, (12, 12), (1, 1), "L2-Hys", transform_sqrt=True, feature_vector=False).reshape(8, 8, 9)
     agreement = [np.corrcoef(np.roll(mine, shift, axis=2).ravel(), other.ravel())[0, 1] for shift in range(9)]
@@ -32,7 +34,7 @@ def test_says_the_same_as_scikit_image(picture):
 
 def test_wide_pictures_keep_square_cells():
     wide = hog.extract(np.zeros((1, 1, 1, 32, 64), np.uint8), hog.Params(grids=(8,)), {})
-    assert wide.shape[1] == (8 - 1) * (4 - 1) * 4 * 9
+    assert wide.shape[1] == (8 - 1) * (4 - 1) * 4 * 18
 
 
 def test_size_does_not_depend_on_resolution(picture):
@@ -61,7 +63,7 @@ def test_a_slope_votes_for_its_own_axis(signed):
 
 def test_unsigned_does_not_tell_light_from_dark():
     volume = np.random.default_rng(0).integers(0, 255, (1, 1, 20, 20, 20), dtype=np.uint8)
-    params, signed = hog.Params(grids=(4,)), hog.Params(grids=(4,), signed=True)
+    params, signed = hog.Params(grids=(4,), signed=False), hog.Params(grids=(4,), signed=True)
     np.testing.assert_allclose(hog.extract(volume, params, {}), hog.extract(255 - volume, params, {}), atol=1e-4)
     assert np.abs(hog.extract(volume, signed, {}) - hog.extract(255 - volume, signed, {})).max() > 0.01
 
@@ -77,4 +79,4 @@ def test_mirroring_a_volume_mirrors_its_votes():
 
 def test_columns_of_volumes_are_bounded():
     volume = np.zeros((1, 1, 32, 32, 32), np.uint8)
-    assert hog.extract(volume, hog.Params(grids=(7, 14)), {}).shape[1] == 4**3 * 8 * 10
+    assert hog.extract(volume, hog.Params(grids=(7, 14)), {}).shape[1] == 3**3 * 8 * 20

@@ -31,6 +31,8 @@ from medloop.workspace.atomic import explained
 
 _CHUNK_BYTES = 16 * 2**20
 _CHUNK_ROWS = 256
+_FEW_ROWS = 8
+_CHUNKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,10 @@ def _whole(arrays: PreparedArrays, indices: Array, feature: Feature, state: Stat
 
 
 def _chunks(arrays: PreparedArrays, count: int) -> Sequence[slice]:
-    """Slices of at most so many rows that a chunk's pixels stay small."""
+    """Slices of so few rows that a chunk's pixels stay small, and that there is work for several processes."""
     row = int(np.prod(arrays.shape)) * np.dtype(arrays.dtype).itemsize
     size = int(np.clip(_CHUNK_BYTES // max(row, 1), 1, _CHUNK_ROWS))
+    size = min(size, max(_FEW_ROWS, -(-count // _CHUNKS)))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 

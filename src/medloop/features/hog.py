@@ -17,21 +17,21 @@ from medloop.features._pixels import bytes_of, clean, grey, real, scaled, stacke
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Array
 
-VERSION = 1
-_SOLID_GRID = 5  # cells along a volume: columns grow with the third power
+VERSION = 2
+_SOLID_GRID = 4  # cells along a volume: columns grow with the third power
 
 
 @dataclass(frozen=True)
 class Params:
-    """``grids``: cells along the longer side, one descriptor each; at most 5 for volumes. ``cell``: pixels a cell of a
-    picture (0: what is nearest to its own size, 4 to 16). ``block``: cells along a block's side. ``signed``: light to
+    """``grids``: cells along the longer side, one descriptor each; at most 4 for volumes. ``cell``: pixels a cell of a
+    picture (0: what is nearest to its own size, 8 to 16). ``block``: cells along a block's side. ``signed``: light to
     dark differs from dark to light. ``each``: the channels one by one instead of grey."""
 
     grids: tuple[int, ...] = (7,)
     cell: int = 0
     block: int = 2
-    bins: int = 9
-    signed: bool = False
+    bins: int = 18
+    signed: bool = True
     each: bool = False
 
 
@@ -39,8 +39,8 @@ CHOICES: tuple[Params, ...] = (
     Params(),
     Params(grids=(4, 7)),
     Params(grids=(7, 14)),
-    Params(grids=(7,), cell=8),
-    Params(grids=(7,), cell=8, signed=True, bins=18),
+    Params(bins=9, signed=False),
+    Params(cell=4, bins=9, signed=False),
     Params(grids=(4, 7), each=True),
 )
 
@@ -79,7 +79,7 @@ def _pictures(batch: Array, params: Params) -> Rows:
 def _at_grid(pictures: Array, grid: int, params: Params) -> Rows:
     height, width = pictures.shape[1:]
     rows, columns = _cells((height, width), grid, params.block)
-    cell = params.cell or int(np.clip(round(max(height, width) / grid), 4, 16))
+    cell = params.cell or int(np.clip(round(max(height, width) / grid), 8, 16))
     describe = descriptor((columns * cell, rows * cell), cell, params)
     found = np.empty((len(pictures), describe.getDescriptorSize()), np.float32)
     for place, picture in enumerate(pictures):
