@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import threadpoolctl
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from safetensors.numpy import load_file, save
 
 from medloop.compute import Compute, Died
@@ -161,19 +161,27 @@ def _alive(answer: Rows | Path | Died, feature: Feature) -> Rows:
 
 
 def _join(pieces: Sequence[Path], whole: Path, count: int) -> None:
-    """One file from the pieces, piece by piece, whole or not at all; then the pieces go."""
-    columns = np.load(pieces[0], mmap_mode="r").shape[1]
+    """One file from the pieces, piece by piece, whole or not at all; then the pieces go.
+
+    Written, not mapped: a full disk then is an error, and not the end of the process. A piece that has gone was taken by another
+    process, which has written the same file.
+    """
     beside = whole.with_name(f".{whole.name}.{os.getpid()}")
     with explained(whole):
-        joined = open_memmap(beside, mode="w+", dtype=np.float32, shape=(count, columns))
-        start = 0
-        for piece in pieces:
-            rows = np.load(piece)
-            joined[start : start + len(rows)] = rows
-            start += len(rows)
-        joined.flush()
-        del joined
-        os.replace(beside, whole)
+        try:
+            with beside.open("wb") as file:
+                for number, piece in enumerate(pieces):
+                    rows = np.load(piece)
+                    if number == 0:
+                        shape = (count, rows.shape[1])
+                        write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+                    file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+            os.replace(beside, whole)
+        except FileNotFoundError:
+            if not whole.exists():
+                raise
+        finally:
+            beside.unlink(missing_ok=True)
     for piece in pieces:
         piece.unlink(missing_ok=True)
 
