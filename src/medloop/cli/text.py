@@ -45,11 +45,12 @@ def _(result: r.LearnResult) -> str:
     parts = ", ".join(f"{count} {name}" for name, count in data.split.items())
     judged = "judged on the held-out test split" if result.protocol == "held-out" else "judged out of fold, by patient"
     lines = [f"Learnt from {data.cases} cases of {patients} ({parts}); {judged}."]
+    lines += [f"Beware: {each}" for each in result.accepted_leaks]
     lines += _figures(result.test)
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
     lines += [f"Left out: class {name}: {why}" for name, why in data.left_out.items()]
-    lines += [f"Beware: {each}" for each in [*result.accepted_leaks, *result.warnings]]
+    lines += [f"Beware: {each}" for each in result.warnings]
     lines += [
         f"Took {result.seconds:.0f} s, at most {result.peak_private_mb:.0f} MB.",
         f"Model:  {result.model}",

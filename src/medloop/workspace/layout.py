@@ -10,11 +10,17 @@ medloop-workspace/
 
 from __future__ import annotations
 
+import secrets
+import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from medloop.workspace.atomic import explained
+
+_KINDS = ("runs", "inspections", "evaluations")
+_LEFT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,20 @@ class Workspace:
             probe = self.root / ".writable"
             probe.touch()
             probe.unlink(missing_ok=True)
+            self._sweep()
         return self
 
     def fresh(self, kind: str, stem: str) -> Path:
-        """A path for a new folder under ``kind`` (``runs``, ``inspections``, ...), named by time and ``stem``; not created."""
+        """A path for a new folder under ``kind`` (``runs``, ``inspections``, ...), named by time and ``stem``; not created.
+
+        Four letters of chance keep apart what begins in the same second.
+        """
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        base = self.root / kind / f"{stamp}-{stem}"
-        path, number = base, 2
-        while path.exists():
-            path, number = base.with_name(f"{base.name}-{number}"), number + 1
-        return path
+        return self.root / kind / f"{stamp}-{stem}-{secrets.token_hex(2)}"
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed left half written a day ago or earlier."""
+        limit = time.time() - _LEFT_S
+        for draft in self.root.glob("*/.*.*"):
+            if draft.is_dir() and draft.parent.name in _KINDS and draft.stat().st_mtime < limit:
+                shutil.rmtree(draft, ignore_errors=True)
