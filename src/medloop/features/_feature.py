@@ -56,7 +56,7 @@ def suiting(arrays: PreparedArrays) -> tuple[Feature, ...]:
 def _like(value: Json, default: Any, name: str, key: str, known: Mapping[str, Any]) -> Any:
     """A JSON value as the type of its default: lists become tuples, whole numbers pass for real ones."""
     if isinstance(default, tuple) and isinstance(value, (list, tuple)):
-        return tuple(type(default[0])(item) for item in value) if default else tuple(value)
+        return tuple(_like(item, default[0], name, key, known) for item in value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):

@@ -44,8 +44,9 @@ def bytes_of(batch: Array) -> NDArray[np.uint8]:
     low, high = np.percentile(flat, [0.5, 99.5], axis=1).astype(np.float32)
     flat_pictures = high - low <= 1e-6 * np.maximum(np.abs(high), 1)
     low = np.where(flat_pictures, flat.min(1), low)
-    high = np.where(flat_pictures, np.maximum(flat.max(1), low + 1e-6), high)
-    scaled = (flat - low[:, None]) * (255 / (high - low))[:, None]
+    high = np.where(flat_pictures, flat.max(1), high)
+    range_ = np.where(high > low, high - low, 1)
+    scaled = (flat - low[:, None]) * (255 / range_)[:, None]
     rounded: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8).reshape(batch.shape)
     return rounded
 

@@ -18,7 +18,7 @@ from medloop.features._stain import cell_and_nucleus
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Array
 
-VERSION = 1
+VERSION = 2
 _SPACES = {"hsv": cv2.COLOR_RGB2HSV, "lab": cv2.COLOR_RGB2LAB, "rgb": None}
 _TOPS = {"hsv": (180, 256, 256), "lab": (256, 256, 256), "rgb": (256, 256, 256)}
 _PERCENTILES = (5, 25, 50, 75, 95)
@@ -31,14 +31,14 @@ class Params:
     three channels together (0: none). ``regions``: of whole, centre, cell, nucleus, rest."""
 
     spaces: tuple[str, ...] = ("hsv", "lab", "rgb")
-    bins: int = 8
+    bins: int = 0
     joint: int = 0
     regions: tuple[str, ...] = ("whole", "centre", "cell", "nucleus", "rest")
 
 
 CHOICES: tuple[Params, ...] = (
     Params(),
-    Params(bins=0),
+    Params(bins=8),
     Params(bins=16, joint=4),
     Params(spaces=("hsv", "lab"), bins=32, regions=("whole", "centre")),
 )

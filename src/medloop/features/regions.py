@@ -20,7 +20,7 @@ from medloop.features._stain import cell_and_nucleus
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Array
 
-VERSION = 1
+VERSION = 2
 _OUTLINE = 12
 
 
@@ -83,7 +83,7 @@ def _outline(mask: Array) -> list[float]:
         facts.axis_minor_length / max(facts.axis_major_length, 1e-6),
         float(facts.euler_number),
         float(len(outlines)),
-        *(-np.sign(invariant) * np.log10(np.abs(invariant) + 1e-12)),
+        *np.copysign(np.abs(invariant) ** 0.25, invariant),
         *_waves(outlines),
     ]
 
