@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from medloop import features
 from medloop.compute import Compute
+from medloop.errors import InputError
 from medloop.features import _table
 
 
@@ -92,3 +95,14 @@ def test_a_vocabulary_is_learnt_once(pictures, tmp_path, monkeypatch):
 
 def _never(*args, **rest):
     raise AssertionError("computed again")
+
+
+def test_a_worker_that_dies_is_told_and_no_half_table_is_left(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(_table, "_rows", _dies)
+    with Compute(2, few=0) as compute, pytest.raises(InputError, match="lack of memory"):
+        features.table(pictures, np.arange(40), features.feature("hog"), state={}, compute=compute, cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def _dies(job):
+    os._exit(1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medloop.compute import Compute
+from medloop.compute import Compute, Died
+from medloop.errors import InputError
 from medloop.prepared.arrays import PreparedArrays, open_shard
 from medloop.types import Array
 
+T = TypeVar("T")
 Rows: TypeAlias = NDArray[np.float32]
 """``(N, D)`` float32, finite."""
 State: TypeAlias = Mapping[str, Array]
@@ -24,6 +26,21 @@ Part: TypeAlias = tuple[Path, Array]
 def read(parts: Iterable[Part]) -> Array:
     """The images ``(N, C, Z, Y, X)`` that the parts name, in their order; shards are mapped by the process that asks."""
     return np.concatenate([open_shard(path)[rows] for path, rows in parts])
+
+
+def alive(answer: T | Died, name: str) -> T:
+    """The answer of a worker for the feature of that name.
+
+    Raises `InputError` where the worker died: on images that were read before, that is most often a lack of memory.
+    """
+    if isinstance(answer, Died):
+        raise InputError(
+            "feature-died",
+            got=f"The process that computed the feature '{name}' ended without a word, most often for lack of memory.",
+            allowed="Room for one chunk of images in each process.",
+            fix="Use fewer processes with --workers 1, or close other programs.",
+        )
+    return answer
 
 
 class FeatureModule(Protocol):

@@ -19,9 +19,9 @@ import threadpoolctl
 from numpy.lib.format import write_array_header_1_0
 from safetensors.numpy import load_file, save
 
-from medloop.compute import Compute, Died
+from medloop.compute import Compute
 from medloop.errors import InputError
-from medloop.features._contract import Part, Rows, State, read
+from medloop.features._contract import Part, Rows, State, alive, read
 from medloop.features._feature import Feature
 from medloop.prepared.arrays import PreparedArrays
 from medloop.progress import QUIET, Progress
@@ -29,7 +29,7 @@ from medloop.types import Array
 from medloop.workspace import write_bytes
 from medloop.workspace.atomic import explained
 
-_CHUNK_BYTES = 16 * 2**20
+_CHUNK_BYTES = 4 * 2**20
 _CHUNK_ROWS = 256
 _FEW_ROWS = 8
 _CHUNKS = 16
@@ -96,8 +96,8 @@ def table(
     label = f"feature {feature.name}"
     if cache is None:
         jobs = (_Job(tuple(arrays.locate(indices[cut])), feature, state, None) for cut in chunks)
-        answers = [_alive(rows, feature) for rows in compute.map(_rows, jobs, label=label, total=len(chunks), tell=tell)]
-        return np.concatenate(answers, dtype=np.float32)
+        answers = (alive(rows, feature.name) for rows in compute.map(_rows, jobs, label=label, total=len(chunks), tell=tell))
+        return np.concatenate([rows for rows in answers if isinstance(rows, np.ndarray)], dtype=np.float32)
     folder = cache / "features"
     identity = _identity(feature)
     whole = _whole(arrays, indices, feature, state, cache)
@@ -108,7 +108,7 @@ def table(
         missing = [(cut, piece) for cut, piece in zip(chunks, pieces, strict=True) if not piece.exists()]
         work = (_Job(tuple(arrays.locate(indices[cut])), feature, state, piece) for cut, piece in missing)
         for answer in compute.map(_rows, work, label=label, total=len(missing), tell=tell):
-            _alive(answer, feature)
+            alive(answer, feature.name)
         _join(pieces, whole, len(indices))
     mapped: Rows = np.load(whole, mmap_mode="r")
     return mapped
@@ -146,18 +146,6 @@ def _npy(rows: Rows) -> bytes:
     file = io.BytesIO()
     np.save(file, rows, allow_pickle=False)
     return file.getvalue()
-
-
-def _alive(answer: Rows | Path | Died, feature: Feature) -> Rows:
-    """The rows of a chunk. A process that dies on images which were read before is a defect or a lack of memory."""
-    if isinstance(answer, Died):
-        raise InputError(
-            "feature-died",
-            got=f"The process that computed the feature '{feature.name}' ended without a word, most often for lack of memory.",
-            allowed="Room for one chunk of images in each process.",
-            fix="Use fewer processes with --workers 1, or close other programs.",
-        )
-    return answer if isinstance(answer, np.ndarray) else np.empty((0, 0), np.float32)
 
 
 def _join(pieces: Sequence[Path], whole: Path, count: int) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from medloop.compute import Compute, Died
+from medloop.compute import Compute
 from medloop.errors import InputError
 from medloop.features import _dense
-from medloop.features._contract import Part, Rows, State, read
+from medloop.features._contract import Part, Rows, State, alive, read
 from medloop.features._pixels import bytes_of, clean, grey, planes, scaled
 from medloop.features._vocabulary import ENCODINGS, encode, learn, normalised
 from medloop.prepared.arrays import PreparedArrays
@@ -75,7 +75,7 @@ def fit(arrays: PreparedArrays, indices: Array, params: Params, seed: int, compu
     each = max(8, _SAMPLE // max(len(chosen), 1))
     cuts = [chosen[start : start + 32] for start in range(0, len(chosen), 32)]
     jobs = ((tuple(arrays.locate(cut)), params, each, seed) for cut in cuts)
-    found = [part for part in compute.map(_sample, jobs, label="SIFT vocabulary", total=len(cuts)) if not isinstance(part, Died)]
+    found = [alive(part, "sift") for part in compute.map(_sample, jobs, label="SIFT vocabulary", total=len(cuts))]
     sample = np.concatenate([*found, np.zeros((0, 128), np.float32)])
     if len(sample) < 2:
         sample = np.zeros((2, 128), np.float32)

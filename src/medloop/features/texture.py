@@ -22,6 +22,7 @@ VERSION = 1
 _PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation")
 _DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1))
 _SMALL = 1e-9
+_AT_ONCE = 2**18  # values
 _WAVE = 3.0  # pixels from crest to crest of the Gabor filters
 _SIDE = 7  # pixels of their kernels
 
@@ -59,6 +60,12 @@ def fit(arrays: PreparedArrays, indices: Array, params: Params, seed: int, compu
 def extract(batch: Array, params: Params, state: State) -> Rows:
     """``(N, C, Z, Y, X)`` to ``(N, D)``."""
     del state
+    size = max(1, _AT_ONCE // max(1, batch[0].size))
+    groups = [batch[start : start + size] for start in range(0, len(batch), size)]
+    return clean(np.concatenate([_together(group, params) for group in groups]))
+
+
+def _together(batch: Array, params: Params) -> Rows:
     pixels = bytes_of(batch)
     channels = [pixels[:, channel : channel + 1] for channel in range(pixels.shape[1])] if params.each else [pixels]
     columns = []
@@ -67,7 +74,7 @@ def extract(batch: Array, params: Params, state: State) -> Rows:
             count, many, height, width = cut.shape
             rows = _describe(cut.reshape(count * many, height, width), params)
             columns.append(rows.reshape(count, many, -1).mean(1))
-    return clean(np.concatenate(columns, axis=1))
+    return np.concatenate(columns, axis=1)
 
 
 def _describe(pictures: Array, params: Params) -> Rows:
