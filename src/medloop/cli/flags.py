@@ -48,6 +48,8 @@ def parse(verb: str, kind: type[Any], words: list[str]) -> tuple[Any, str | None
             raise
         got, near = _said(told.getvalue())
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        if got.startswith("Not understood") and "--" not in got:
+            hint = "Put a name with blanks in quotation marks. "
         raise InputError("bad-flags", got=got, allowed=_usage(verb, surface), fix=f"{hint}See medloop {verb} --help.") from None
     request = kind(**{item.name: getattr(read, item.name) for item in dataclasses.fields(kind)})
     return request, read.workspace, read.json
@@ -74,14 +76,20 @@ def _surface(verb: str, kind: type[Any]) -> type[Any]:
     for name in [*words, *(name for name in fields if name not in words)]:
         flag = name.rstrip("_").replace("_", "-")
         meta = flag.upper() if name in words else _META.get(types[name], "TEXT")
-        argument = tyro.conf.arg(help=about.get(name, ""), name=flag, metavar=None if types[name] is bool else meta)
+        shown_as = None if types[name] is bool else meta
+        argument = tyro.conf.arg(help=about.get(name, ""), name=flag, metavar=shown_as, help_behavior_hint=_default)
         shown: Any = Annotated[types[name], argument, tyro.conf.Positional] if name in words else Annotated[types[name], argument]
         default = fields[name].default
         made.append((name, shown, dataclasses.field(default=default)))
     for name, type_, default, text in _EVERYWHERE:
-        argument = tyro.conf.arg(help=text, metavar=None if type_ is bool else "DIR")
+        argument = tyro.conf.arg(help=text, metavar=None if type_ is bool else "DIR", help_behavior_hint=_default)
         made.append((name, Annotated[type_, argument], dataclasses.field(default=default)))
     return dataclasses.make_dataclass(kind.__name__, made, kw_only=True)
+
+
+def _default(default: str) -> str:
+    """What the help says of a default; nothing of one that only means: not asked for."""
+    return "" if default in ("None", "False", "''", "") else f"(default: {default})"
 
 
 def _field_texts(kind: type[Any]) -> dict[str, str]:

@@ -49,7 +49,6 @@ def _(result: r.LearnResult) -> str:
     lines += _figures(result.test)
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
-    lines += [f"Left out: class {name}: {why}" for name, why in data.left_out.items()]
     lines += [f"Beware: {each}" for each in result.warnings]
     lines += [
         f"Took {result.seconds:.0f} s, at most {result.peak_private_mb:.0f} MB.",

@@ -80,8 +80,11 @@ def look(
 
 
 def _none_usable(rejected: Sequence[Rejected]) -> InputError:
-    told = "; ".join(f"{each.path}: {each.reason}" for each in rejected[:_TOLD])
-    more = f"; and {len(rejected) - _TOLD} more" if len(rejected) > _TOLD else ""
+    paths: dict[str, list[str]] = {}
+    for each in rejected:
+        paths.setdefault(each.reason, []).append(each.path)
+    told = "; ".join(f"{', '.join(names[:_TOLD])}: {reason}" for reason, names in list(paths.items())[:_TOLD])
+    more = "; and more" if max(len(paths), *map(len, paths.values())) > _TOLD else ""
     count = "The image cannot" if len(rejected) == 1 else f"None of the {len(rejected)} images can"
     return InputError(
         "no-images",
