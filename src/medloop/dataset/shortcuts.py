@@ -76,7 +76,7 @@ def find(dataset: Dataset, pictures: Pictures, rows: Integers, seed: int = 0) ->
         return []
     questions = list(_questions(dataset, seen))
     found = []
-    for fact in facts([dataset.cases[at] for at in seen], pictures.select(np.asarray(rows)[seen])):
+    for fact in facts([dataset.cases[at] for at in seen], pictures, np.asarray(rows)[seen]):
         answers = [(*_strength(fact, question, groups, seed), question) for question in questions]
         strength, sure, question = max(answers, key=lambda answer: (answer[1], answer[0]), default=(0.0, False, None))
         if question is not None and sure:
@@ -84,9 +84,9 @@ def find(dataset: Dataset, pictures: Pictures, rows: Integers, seed: int = 0) ->
     return sorted(found, key=lambda each: -float(each.get("auc") or each["correlation"]))
 
 
-def facts(cases: Sequence[Case], pictures: Pictures) -> Iterator[Fact]:
+def facts(cases: Sequence[Case], pictures: Pictures, rows: Integers) -> Iterator[Fact]:
     """What is known of the cases besides the content of their pixels, where it differs between them."""
-    for fact in (*_names(cases), *_acquisition(cases), *_sizes(pictures)):
+    for fact in (*_names(cases), *_acquisition(cases), *_sizes(pictures, rows)):
         if len(np.unique(fact.values, axis=0)) > 1:
             yield fact
 
@@ -107,15 +107,17 @@ def _acquisition(cases: Sequence[Case]) -> Iterator[Fact]:
     yield Fact("number of images", np.array([[len(case.images)] for case in cases], dtype=np.float64))
 
 
-def _sizes(pictures: Pictures) -> Iterator[Fact]:
-    shapes = pictures.shapes.astype(np.float64)
+def _sizes(pictures: Pictures, rows: Integers) -> Iterator[Fact]:
+    shapes = pictures.shapes[rows].astype(np.float64)
     height, width = shapes[:, 3], shapes[:, 4]
     yield Fact("image size", np.column_stack([shapes, height * width, width / height]))
-    yield Fact("brightness of the border", pictures.fact("border")[:, None].astype(np.float64), picture=True)
-    yield Fact("mean brightness", pictures.fact("mean")[:, None].astype(np.float64), picture=True)
-    yield Fact("contrast", pictures.fact("std")[:, None].astype(np.float64), picture=True)
+    yield Fact("brightness of the border", pictures.fact("border")[rows][:, None].astype(np.float64), picture=True)
+    yield Fact("mean brightness", pictures.fact("mean")[rows][:, None].astype(np.float64), picture=True)
+    yield Fact("contrast", pictures.fact("std")[rows][:, None].astype(np.float64), picture=True)
     yield Fact(
-        "range of grey values", np.column_stack([pictures.fact("low"), pictures.fact("high")]).astype(np.float64), picture=True
+        "range of grey values",
+        np.column_stack([pictures.fact("low")[rows], pictures.fact("high")[rows]]).astype(np.float64),
+        picture=True,
     )
 
 

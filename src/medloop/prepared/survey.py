@@ -6,6 +6,7 @@ index says, in the first run as in the second. A run that was killed goes on fro
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -134,7 +135,11 @@ def _assembled(index: ArrayCache, refs: Sequence[ImageRef], known: _Known, steps
 
 
 def _pictures(index: ArrayCache, digests: Sequence[bytes], places: Mapping[bytes, Place]) -> Pictures:
-    rows = np.zeros(len(digests), ROW)
+    """Facts of each picture, in a nameless file that goes with the last reference to it: memory does not grow with them."""
+    if not digests:
+        return Pictures(np.zeros(0, ROW))
+    with tempfile.TemporaryFile(dir=index.folder) as file:
+        rows = np.memmap(file, ROW, mode="w+", shape=(len(digests),))
     table = np.array([places[digest] for digest in digests], np.int64).reshape(-1, 3)
     for number, shard in index.described(set(table[:, 0].tolist())).items():
         where = np.flatnonzero(table[:, 0] == number)
