@@ -125,7 +125,7 @@ def _near(slices: Sequence[Slice], value: Callable[[Slice], Vector | None], tole
     for each in slices:
         own = value(each)
         for first, members in groups:
-            if first is own or (first is not None and own is not None and _distance(first, own) <= tolerance):
+            if first == own or (first is not None and own is not None and _distance(first, own) <= tolerance):
                 members.append(each)
                 break
         else:

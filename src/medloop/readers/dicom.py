@@ -7,6 +7,7 @@ rescaled units (CT in HU), int16 where that is exact, else float32; MONOCHROME1 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -143,7 +144,7 @@ def _grouped(files: Sequence[Scanned]) -> list[list[Scanned]]:
         if found["frames"] > 1:
             key: Any = file.name
         elif found["series"] is None:
-            key = (found["patient"], found["study"], str(PurePosixPath(file.name).parent), found["number"])
+            key = (found["patient"], found["study"], posixpath.dirname(file.name), found["number"])
         else:
             key = (found["patient"], found["study"], found["series"])
         groups[key].append(file)
@@ -311,7 +312,7 @@ def _name(used: Sequence[Scanned], found: Json, several: bool, taken: dict[str, 
     """The file's path for a file, else folder and series; a number sets apart what would be called the same."""
     base = used[0].name
     if len(used) > 1:
-        folders = {str(PurePosixPath(file.name).parent) for file in used}
+        folders = {posixpath.dirname(file.name) for file in used}
         folder = folders.pop() if len(folders) == 1 else str(PurePosixPath(*_common([file.name for file in used])))
         folder = "" if folder == "." else folder
         series = found["number"] if found["number"] is not None else (found["series"] or "unnamed")[-12:]
