@@ -39,7 +39,7 @@ def _row(src: Path, cache: Path, what: str) -> Row:
     first = _read_and_prepare(src, cache)
     second = sorted(_read_and_prepare(src, cache) for _ in range(3))[1]
     share = 100 * second[0] / first[0]
-    notes = f"{second[0]:.3f} s of {first[0]:.2f} s: {share:.2f} %; {first[1]} images; median of three later runs, new workers in each"
+    notes = f"{second[0]:.3f} s of {first[0]:.2f} s: {share:.2f} %; {first[1]} images; median of three, new workers in each"
     return Row(
         what=what,
         figure=second[0],
