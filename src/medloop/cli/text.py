@@ -34,7 +34,7 @@ def _(result: r.InspectResult) -> str:
     lines += _some("pictures under two labels", [str(each.get("says") or each) for each in result.conflicts])
     lines += _some("shortcuts", [str(each["says"]) for each in result.shortcuts])
     lines += _some("pictures that may show burnt-in text", result.burnt_in_text)
-    lines += [f"Beware: {each}" for each in result.warnings]
+    lines += [f"Note: {each}" for each in result.warnings]
     return "\n".join([*lines, f"Report: {result.report}"])
 
 
@@ -49,7 +49,7 @@ def _(result: r.LearnResult) -> str:
     lines += _figures(result.test)
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
-    lines += [f"Beware: {each}" for each in result.warnings]
+    lines += [f"Note: {each}" for each in result.warnings]
     lines += [
         f"Took {result.seconds:.0f} s, at most {result.peak_private_mb:.0f} MB.",
         f"Model:  {result.model}",
@@ -65,7 +65,7 @@ def _(result: r.DryRunResult) -> str:
     lines = [f"Would learn from {what} with the recipe {result.recipe} ({result.family}). Nothing was written."]
     lines += [f"  prepare: {step['name']} {step.get('params') or ''}".rstrip() for step in result.preparation]
     lines += [f"  {step['step']}: about {step['seconds']:.0f} s" for step in result.steps]
-    lines += [f"Beware: {each}" for each in result.warnings]
+    lines += [f"Note: {each}" for each in result.warnings]
     return "\n".join([*lines, f"About {result.seconds:.0f} s in all."])
 
 
@@ -74,7 +74,7 @@ def _(result: r.EvaluateResult) -> str:
     lines = [f"Judged on {result.dataset.cases} cases.", *_figures(result.test)]
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
-    lines += [f"Beware: {each}" for each in result.warnings]
+    lines += [f"Note: {each}" for each in result.warnings]
     return "\n".join([*lines, f"Report: {result.report}"])
 
 
@@ -83,7 +83,7 @@ def _(result: r.PredictResult) -> str:
     lines = [f"{result.cases} cases, {result.abstained} of them left to a person."]
     lines += [f"  {label}: {count}" for label, count in result.labels.items()]
     lines += _reasons(result.rejected)
-    lines += [f"Beware: {each}" for each in result.warnings]
+    lines += [f"Note: {each}" for each in result.warnings]
     return "\n".join([*lines, f"Predictions: {result.out}"])
 
 
