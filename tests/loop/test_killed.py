@@ -77,12 +77,21 @@ class Started:
         return code
 
 
+def _hearing() -> None:
+    """As from a terminal: a job in the background would ignore Ctrl-C, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(folder: Path, *words: object) -> Iterator[Started]:
     log, out = folder / f"log-{time.monotonic_ns()}", folder / f"out-{time.monotonic_ns()}"
     with log.open("wb") as told, out.open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "medloop", *map(str, words)], stderr=told, stdout=said, start_new_session=True
+            [sys.executable, "-m", "medloop", *map(str, words)],
+            stderr=told,
+            stdout=said,
+            start_new_session=True,
+            preexec_fn=_hearing,
         )
     try:
         yield Started(process, log, out)
