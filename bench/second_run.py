@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from pathlib import Path
@@ -53,7 +54,12 @@ def _row(src: Path, cache: Path, what: str) -> Row:
 
 
 def _read_and_prepare(src: Path, cache: Path) -> tuple[float, int]:
-    """Seconds from the folder's name to arrays that can be taken from, and the number of images."""
+    """Seconds from the folder's name to arrays that can be taken from, and the number of images.
+
+    What earlier runs left behind is put out of the collector's sight: a command starts in a process of its own.
+    """
+    gc.collect()
+    gc.freeze()
     with Compute() as compute:
         start = time.perf_counter()
         found = readers.collect(src, cache=cache, compute=compute)
