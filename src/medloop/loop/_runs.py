@@ -41,6 +41,17 @@ class Judged:
     classes: tuple[str, ...]
 
 
+def new_folder(workspace: Workspace, out: str | None, kind: str, stem: str) -> Path:
+    """Where results will appear: ``out``, or a fresh name under ``kind``. Raises `InputError` where something is already there."""
+    if out is None:
+        return workspace.fresh(kind, stem)
+    path = Path(out).absolute()
+    if path.exists():
+        got = f"{path} is already there."
+        raise InputError("exists", got=got, allowed="A folder that does not exist yet.", fix="Name another --out.")
+    return path
+
+
 def find_run(workspace: Workspace, name: str) -> Path:
     """The folder of a run by path or name. Raises `InputError` with the nearest names."""
     for path in (Path(name), workspace.runs / name):

@@ -10,7 +10,7 @@ import numpy as np
 from medloop import families, labels
 from medloop.compute import Compute
 from medloop.dataset import Findings, judged_by, summary
-from medloop.errors import InputError, Refused
+from medloop.errors import Refused
 from medloop.evaluation import decisions
 from medloop.evaluation.evidence import Evidence
 from medloop.families import Model
@@ -40,10 +40,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     place = _runs.find_model(workspace, request.model)
     model, learnt = families.load(place), read_learnt(place)
     workspace.ready()
-    folder = Path(request.out).absolute() if request.out else workspace.fresh("evaluations", Path(request.src).stem or "data")
-    if folder.exists():
-        got = f"{folder} is already there."
-        raise InputError("exists", got=got, allowed="A folder that does not exist yet.", fix="Name another --out.")
+    folder = _runs.new_folder(workspace, request.out, "evaluations", Path(request.src).stem or "data")
     ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)

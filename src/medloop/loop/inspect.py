@@ -15,6 +15,7 @@ from medloop.labels import Labelled
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, Seen, collect, look
 from medloop.loop._pictures import shower
+from medloop.loop._runs import new_folder
 from medloop.progress import QUIET, Progress
 from medloop.readers import Collection
 from medloop.reporting import inspect_page
@@ -33,10 +34,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
     """
     clock = Clock()
     workspace.ready()
-    folder = Path(request.out).absolute() if request.out else workspace.fresh("inspections", Path(request.src).stem or "data")
-    if folder.exists():
-        got = f"{folder} is already there."
-        raise InputError("exists", got=got, allowed="A folder that does not exist yet.", fix="Name another --out.")
+    folder = new_folder(workspace, request.out, "inspections", Path(request.src).stem or "data")
     ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)

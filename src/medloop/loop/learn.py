@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from medloop.loop._curve import learning_curve
 from medloop.loop._dry_run import foresee
 from medloop.loop._intake import Means, Seen, collect, look
 from medloop.loop._protocols import Lesson, Outcome, again, held_out, out_of_fold
+from medloop.loop._runs import new_folder
 from medloop.loop._telling import Asked, tell_run
 from medloop.progress import QUIET, Progress
 from medloop.requests import DryRunResult, LearnRequest, LearnResult, listed, seconds_of
@@ -36,7 +36,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
     clock = Clock(seconds_of(request.budget))
     recipe = _recipe(request)
     options = Options.of(request)
-    run = _run_folder(workspace, request, recipe)
+    run = new_folder(workspace, request.out, "runs", recipe.name)
     with PeakMemory() as memory, Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         if request.dry_run:
@@ -70,18 +70,6 @@ def _recipe(request: LearnRequest) -> Recipe:
     recipe = recipes.load(request.recipe or "classical")
     registry.load("families", recipe.family).check(recipe.parameters)
     return recipe if request.seed == 0 else replace(recipe, seed=request.seed)
-
-
-def _run_folder(workspace: Workspace, request: LearnRequest, recipe: Recipe) -> Path:
-    """Where the run will appear. Raises `InputError` where something is already there."""
-    if request.out is None:
-        return workspace.fresh("runs", recipe.name)
-    path = Path(request.out).absolute()
-    if path.exists():
-        raise InputError(
-            "exists", got=f"{path} is already there.", allowed="A folder that does not exist yet.", fix="Name another --out."
-        )
-    return path
 
 
 def _lesson(dataset: Dataset, seen: Seen, recipe: Recipe, means: Means) -> Lesson:
