@@ -25,7 +25,7 @@ class FitJob:
 
     ``arrays``: row ``i`` is the prepared image of case ``i`` of ``dataset``. ``train``: positions; tuning, calibration, thresholds
     and fitting see only these. ``deadline``: on ``clock`` (seconds), when the fitted model should be there. ``cache``: folder
-    for what can be computed again (None: nothing is kept).
+    for what can be computed again (None: nothing is kept). ``device``: where networks are trained (``auto``, ``cpu``, ``cuda``).
     """
 
     dataset: Dataset
@@ -37,6 +37,7 @@ class FitJob:
     compute: Compute = field(default_factory=lambda: Compute(0))
     tell: Progress = QUIET
     clock: Callable[[], float] = time.monotonic
+    device: str = "auto"
 
     @property
     def values(self) -> Array:
@@ -89,6 +90,18 @@ class Model(Protocol):
     @property
     def decision(self) -> Decision:
         """How probabilities become answers."""
+        ...
+
+    def raw(
+        self,
+        arrays: PreparedArrays,
+        indices: Array | None = None,
+        *,
+        compute: Compute | None = None,
+        cache: Path | None = None,
+        tell: Progress = QUIET,
+    ) -> Floats:
+        """``(n, K)`` scores before calibration (one column for binary; numbers: the predicted numbers)."""
         ...
 
     def predict(

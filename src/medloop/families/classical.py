@@ -1,6 +1,6 @@
 """Generation 1: features computed from images, then linear models, support vector machines and trees on top of them.
 
-Recipe parameters (all may be left out; the executed recipe has the first four):
+Recipe parameters (all may be left out; the executed recipe has the first three):
 
 ``features``    list of ``{"name", "params"}``
 ``heads``       list of ``{"features": [positions], "estimator", "params", "even", "components"}``; their scores are averaged. With
@@ -12,112 +12,14 @@ Recipe parameters (all may be left out; the executed recipe has the first four):
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import threadpoolctl
-from sklearn.exceptions import ConvergenceWarning
-
-from medloop import features
-from medloop.compute import Compute
-from medloop.errors import InputError
-from medloop.evaluation import calibration, decisions
-from medloop.evaluation.calibration import Calibrator
-from medloop.evaluation.decisions import Decision
-from medloop.families import _heads, _search
-from medloop.families._choice import averaged, choose, unit_of
-from medloop.families._cross import Problem, Trial, columns, cross_validate
-from medloop.families._folds import folds
-from medloop.families._heads import Head, Spec
-from medloop.families._job import FitJob, Fitted, OutOfFold, Parts
-from medloop.families._tables import Tables, table
+from medloop.families import _on_features, _search
+from medloop.families._job import FitJob, Fitted, Parts
+from medloop.families._on_features import FeaturedModel, to_parts
 from medloop.families._wanted import check
-from medloop.features import Feature
-from medloop.prepared.arrays import PreparedArrays
-from medloop.progress import QUIET, Progress
-from medloop.types import Array, Floats, Json, Prediction, Recipe, Step, Target, TargetKind
+
+__all__ = ["FAMILY", "check", "fit", "from_parts", "to_parts"]
 
 FAMILY = "classical"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassicalModel:
-    """Features with their states, heads whose scores are averaged, calibration, decision. All data.
-
-    ``input``: what prepared images it was learnt from (``shape`` ``(C, Z, Y, X)``, ``dtype``, ``colour``, ``binary``).
-    ``mean`` and ``deviation``: what turns averaged scores back into numbers (0 and 1 for classes).
-    """
-
-    target: Target
-    preparation: tuple[Step, ...]
-    input: Mapping[str, Json]
-    features: tuple[Feature, ...]
-    states: tuple[Mapping[str, Array], ...]
-    heads: tuple[Head, ...]
-    calibrator: Calibrator
-    decision: Decision
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    @property
-    def family(self) -> str:
-        """The name of this module."""
-        return FAMILY
-
-    def raw(
-        self,
-        arrays: PreparedArrays,
-        indices: Array | None = None,
-        *,
-        compute: Compute | None = None,
-        cache: Path | None = None,
-        tell: Progress = QUIET,
-    ) -> Floats:
-        """``(n, K)`` scores before calibration (numbers: the predicted numbers)."""
-        self._check(arrays)
-        rows = np.arange(len(arrays)) if indices is None else np.asarray(indices, np.int64)
-        if len(rows) == 0:
-            return np.empty((0, columns(self.target)))
-        work = compute or Compute(0)
-        tables = {
-            place: table(arrays, rows, feature, state, work, cache, tell)
-            for place, (feature, state) in enumerate(zip(self.features, self.states, strict=True))
-        }
-        every = np.arange(len(rows))
-        return averaged([head.raw(tables, every) / head.unit for head in self.heads]) * self.deviation + self.mean
-
-    def predict(
-        self,
-        arrays: PreparedArrays,
-        indices: Array | None = None,
-        *,
-        cases: Sequence[str] = (),
-        compute: Compute | None = None,
-        cache: Path | None = None,
-        tell: Progress = QUIET,
-    ) -> Prediction:
-        """Calibrated answers for prepared images. Without ``cases`` they are named by their number."""
-        raw = self.raw(arrays, indices, compute=compute, cache=cache, tell=tell)
-        probabilities = calibration.apply(self.calibrator, raw)
-        decided = decisions.decide(self.target, probabilities, self.decision)
-        names = tuple(cases) or tuple(str(number) for number in range(len(raw)))
-        return Prediction(names, probabilities, decided.labels, decided.confidence, decided.abstain)
-
-    def _check(self, arrays: PreparedArrays) -> None:
-        got = describe(arrays)
-        for name in ("shape", "colour"):
-            if got[name] != self.input[name]:
-                raise InputError(
-                    "other-preparation",
-                    got=f"Prepared images of {name} {got[name]}.",
-                    allowed=f"{name} {self.input[name]}, as the model was learnt from.",
-                    fix="Prepare the images with the model's own preparation.",
-                )
 
 
 def fit(job: FitJob) -> Fitted:
@@ -125,149 +27,10 @@ def fit(job: FitJob) -> Fitted:
 
     Raises `Refused` where there are too few cases, `InputError` for a recipe that cannot be followed.
     """
-    clock = job.clock
-    start = clock()
-    target, wanted = job.dataset.target, job.recipe.parameters
-    check(wanted)
-    values, mean, deviation = _heads.standardised(target, job.values)
-    seed = job.recipe.seed
-    fold = folds(target, job.values, job.groups, seed, wanted.get("folds"))
-    problem = Problem(target, values, job.groups, fold, seed, max(1, job.compute.workers), clock)
-    tables = Tables(job, _search.features_of(job))
-    with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        if wanted.get("heads"):
-            specs = [Spec.from_json(each) for each in wanted["heads"]]
-            trials = [cross_validate(problem, spec, tables) for spec in specs]
-            chosen = trials
-        else:
-            trials = _search.search(job, problem, tables)
-            chosen = choose(problem, trials, _search.HEADS)
-        searched = clock()
-        model, out_of_fold, recipe = _finish(job, problem, tables, chosen, mean, deviation)
-    timings = {"features": tables.seconds, "search": max(0.0, searched - start - tables.seconds), "fit": clock() - searched}
-    return Fitted(model, out_of_fold, [row(number, trial) for number, trial in enumerate(trials)], recipe, timings)
+    check(job.recipe.parameters)
+    return _on_features.fit(job, FAMILY, _search.features_of(job))
 
 
-def _finish(
-    job: FitJob, problem: Problem, tables: Tables, chosen: Sequence[Trial], mean: float, deviation: float
-) -> tuple[ClassicalModel, OutOfFold, Recipe]:
-    """Learn the chosen heads on all training cases; calibration and thresholds from their out-of-fold scores."""
-    target, seed = problem.target, problem.seed
-    used = sorted({each for trial in chosen for each in trial.spec.features})
-    place = {position: number for number, position in enumerate(used)}
-    rows = {place[position]: tables[position] for position in used}
-    every = np.arange(len(job.train))
-    heads, raws = [], []
-    for trial in chosen:
-        spec = dataclasses.replace(trial.spec, features=tuple(place[each] for each in trial.spec.features))
-        scores = np.asarray(trial.raw)
-        unit = unit_of(target, scores)
-        head = _heads.learn(spec, rows, every, problem.values, target, seed, problem.threads)
-        heads.append(head.finished(rows, every, unit))
-        raws.append(scores / unit)
-    raw = averaged(raws) * deviation + mean
-    calibrator = calibration.fit(target, raw, job.values, job.groups, seed)
-    probabilities = calibration.apply(calibrator, raw)
-    decision = decisions.choose(target, probabilities, job.values, np.asarray(job.dataset.patients[job.train]), seed)
-    model = ClassicalModel(
-        target,
-        job.recipe.preparation,
-        describe(job.arrays),
-        tuple(tables.features[position] for position in used),
-        tuple(tables.states[position] for position in used),
-        tuple(heads),
-        calibrator,
-        decision,
-        mean,
-        deviation,
-    )
-    parameters = {
-        "features": [each.to_json() for each in model.features],
-        "heads": [head.spec.to_json() for head in heads],
-        "folds": problem.count,
-    }
-    recipe = dataclasses.replace(job.recipe, parameters=parameters)
-    return model, OutOfFold(np.asarray(job.train), problem.fold, raw, probabilities), recipe
-
-
-def describe(arrays: PreparedArrays) -> dict[str, Json]:
-    """What prepared images are like, as JSON."""
-    return {"shape": list(arrays.shape), "dtype": str(arrays.dtype), "colour": bool(arrays.colour), "binary": bool(arrays.binary)}
-
-
-def row(number: int, trial: Trial) -> dict[str, Json]:
-    """One trial as the search records it."""
-    score = trial.score if np.isfinite(trial.score) else None
-    return {
-        "trial": number,
-        "state": trial.state,
-        "score": score,
-        "fold_scores": [float(each) for each in trial.scores],
-        "seconds": round(trial.seconds, 3),
-        **trial.spec.to_json(),
-    }
-
-
-def to_parts(model: ClassicalModel) -> Parts:
-    """The model as it lies on disk."""
-    arrays: dict[str, Any] = {}
-    files: dict[str, bytes] = {}
-    about = []
-    for number, head in enumerate(model.heads):
-        said, own, onnx = _heads.head_parts(head, f"head-{number}")
-        about.append(said)
-        arrays |= own
-        files |= onnx
-    for number, state in enumerate(model.states):
-        arrays |= {f"feature-{number}.{key}": value for key, value in state.items()}
-    content = {
-        "target": {
-            "kind": str(model.target.kind),
-            "classes": list(model.target.classes),
-            "name": model.target.name,
-            "unit": model.target.unit,
-        },
-        "preparation": [{"name": step.name, "params": dict(step.params)} for step in model.preparation],
-        "input": dict(model.input),
-        "features": [
-            each.to_json() | {"version": each.module.VERSION, "state": sorted(state)}
-            for each, state in zip(model.features, model.states, strict=True)
-        ],
-        "heads": about,
-        "calibration": model.calibrator.to_json(),
-        "decision": model.decision.to_json(),
-        "mean": model.mean,
-        "deviation": model.deviation,
-    }
-    return Parts(content, arrays, files)
-
-
-def from_parts(parts: Parts) -> ClassicalModel:
+def from_parts(parts: Parts) -> FeaturedModel:
     """The model that `to_parts` took apart. Raises `InputError` where a feature has changed since."""
-    said = parts.json
-    target = said["target"]
-    chosen, states = [], []
-    for number, each in enumerate(said["features"]):
-        found = features.feature(each["name"], each["params"])
-        if each["version"] != found.module.VERSION:
-            raise InputError(
-                "feature-changed",
-                got=f"The model uses version {each['version']} of the feature '{each['name']}'.",
-                allowed=f"Version {found.module.VERSION}, which this medloop has.",
-                fix="Learn the model again, or use the medloop that wrote it.",
-            )
-        chosen.append(found)
-        states.append({key: parts.arrays[f"feature-{number}.{key}"] for key in each["state"]})
-    return ClassicalModel(
-        Target(TargetKind(target["kind"]), tuple(target["classes"]), target["name"], target["unit"]),
-        tuple(Step(step["name"], step["params"]) for step in said["preparation"]),
-        said["input"],
-        tuple(chosen),
-        tuple(states),
-        tuple(_heads.head_from(each, f"head-{number}", parts.arrays, parts.files) for number, each in enumerate(said["heads"])),
-        Calibrator.from_json(said["calibration"]),
-        Decision.from_json(said["decision"]),
-        float(said["mean"]),
-        float(said["deviation"]),
-    )
+    return _on_features.from_parts(parts, FAMILY)

@@ -1,0 +1,1 @@
+"""How networks are trained: augmentation, batches, optimisation, checkpoints."""
