@@ -103,3 +103,13 @@ def test_frames() -> None:
     assert taken == {"first": [0], "middle": [5], "mean": [4], "maximum": [9]}
     assert sample.step(Image(pixels), frames="spread", count=5).pixels[:, 0, 0, 0, 0].tolist() == [0, 2, 4, 6, 8]
     assert sample.step(Image(pixels[:2]), frames="spread", count=4).pixels.shape[0] == 4
+
+
+def test_frames_become_slices_in_their_order() -> None:
+    frames = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1, 1) * np.ones((1, 3, 1, 4, 5), np.uint8)
+    taken = sample.step(Image(frames), frames="sequence", count=5).pixels
+    assert taken.shape == (1, 3, 5, 4, 5)
+    assert taken[0, 1, :, 2, 2].tolist() == [0, 2, 4, 6, 8]
+    assert sample.step(Image(frames[:1]), frames="sequence", count=5).pixels.shape == (1, 3, 5, 4, 5)
+    with pytest.raises(Unreadable, match="volume in motion"):
+        sample.step(Image(np.zeros((3, 1, 2, 4, 4), np.uint8)), frames="sequence")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from medloop.errors import Unreadable
 from medloop.prep._grid import moved, scaled, shifted
 from medloop.types import Array, Image, Integers
 
@@ -17,11 +18,14 @@ VERSION = 1
 def step(
     image: Image,
     *,
-    frames: Literal["all", "first", "middle", "mean", "maximum", "spread"] = "middle",
+    frames: Literal["all", "first", "middle", "mean", "maximum", "spread", "sequence"] = "middle",
     slices: Literal["all", "middle", "spread"] = "all",
     count: Annotated[int, Field(ge=1)] = 4,
 ) -> Image:
     """One frame (or their mean or maximum) and all or some slices; ``spread`` takes ``count`` of them at equal distances.
+
+    ``sequence``: ``count`` frames of a flat picture in motion, at equal distances, become its slices: a network that reads a volume
+    slice by slice then reads time. Raises `Unreadable` for a volume in motion.
 
     Spread slices keep place and spacing: the spacing becomes the distance between those taken. A shorter axis gives repeats.
     """
@@ -31,14 +35,23 @@ def step(
 def _frames(image: Image, frames: str, count: int) -> Image:
     pixels = image.pixels
     times = pixels.shape[0]
-    if frames == "all" or (times == 1 and frames != "spread"):
+    if frames == "all" or (times == 1 and frames not in ("spread", "sequence")):
         return image
+    if frames == "sequence":
+        return _sequence(image, count)
     if frames == "mean":
         return replace(image, pixels=_as(pixels.mean(axis=0, keepdims=True, dtype=np.float64), pixels))
     if frames == "maximum":
         return replace(image, pixels=pixels.max(axis=0, keepdims=True))
     where = {"first": np.array([0]), "middle": np.array([times // 2])}.get(frames)
     return replace(image, pixels=pixels[_spread(times, count) if where is None else where])
+
+
+def _sequence(image: Image, count: int) -> Image:
+    if image.pixels.shape[2] > 1:
+        raise Unreadable("a volume in motion has no room for its frames: take one of them with frames = 'middle'")
+    taken = image.pixels[_spread(image.pixels.shape[0], count)]
+    return replace(image, pixels=np.ascontiguousarray(taken.transpose(2, 1, 0, 3, 4)), affine_lps=None)
 
 
 def _slices(image: Image, slices: str, count: int) -> Image:
