@@ -45,6 +45,12 @@ def load(room: str, name: str) -> ModuleType:
 
 
 @cache
+def part(room: str, name: str) -> ModuleType:
+    """Import a module of a room that is no plugin, such as ``_heavy``: for plugins that need it only in some cases."""
+    return importlib.import_module(f"medloop.{room}.{name}")
+
+
+@cache
 def _where(room: str) -> dict[str, str]:
     own = {
         info.name: f"medloop.{room}.{info.name}"

@@ -1,9 +1,10 @@
-"""What a recipe's parameters may say to the classical family, checked before any work."""
+"""What a recipe's parameters may say, checked before any work: the rules, and those of heads on features."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from medloop import features, registry
@@ -12,23 +13,44 @@ from medloop.families._heads import Spec
 from medloop.families._space import PARAMETERS
 from medloop.types import Json
 
-_KEYS: Mapping[str, str] = {
-    "features": 'a list of tables such as {name = "hog"}',
-    "heads": "a list of tables, as in the recipe.toml of a run",
-    "folds": "a whole number, 2 or more",
-    "estimators": "a list of names such as ['logistic', 'extra-trees']",
-    "trials": "a whole number, 1 or more",
-}
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a parameter may be: ``says`` tells a person, ``good(value)`` checks (or raises `InputError` itself)."""
+
+    says: str
+    good: Callable[[Any], bool]
 
 
-def check(parameters: Mapping[str, Json]) -> None:
-    """Raises `InputError` for a key, a name or a value that the family cannot follow."""
+def check(parameters: Mapping[str, Json], wanted: Mapping[str, Wanted] | None = None) -> None:
+    """Raises `InputError` for a key, a name or a value that the family cannot follow. ``wanted``: `HEADS` where left out."""
+    keys = HEADS if wanted is None else wanted
     for key, value in parameters.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.5)
-            raise _wrong(f"no parameter '{key}'", f"{', '.join(_KEYS)}.", f"Did you mean {near[0]}?" if near else "Leave it out.")
-        if not _CHECKS[key](value):
-            raise _wrong(f"{key} = {value!r}", f"{key}: {_KEYS[key]}.", f"Mend {key} in the recipe.")
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+            raise _wrong(f"no parameter '{key}'", f"{', '.join(keys)}.", f"Did you mean {near[0]}?" if near else "Leave it out.")
+        if not keys[key].good(value):
+            raise _wrong(f"{key} = {value!r}", f"{key}: {keys[key].says}.", f"Mend {key} in the recipe.")
+
+
+def one_of(*choices: str) -> Wanted:
+    """One of a few words."""
+    return Wanted(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)
+
+
+def whole(least: int) -> Wanted:
+    """A whole number."""
+    return Wanted(f"a whole number, {least} or more", lambda value: _whole(value, least))
+
+
+def yes_or_no() -> Wanted:
+    """True or false."""
+    return Wanted("true or false", lambda value: isinstance(value, bool))
+
+
+def text(example: str) -> Wanted:
+    """Some text."""
+    return Wanted(f"a text such as '{example}'", lambda value: isinstance(value, str) and bool(value))
 
 
 def _wrong(got: str, allowed: str, fix: str) -> InputError:
@@ -69,10 +91,11 @@ def _estimators(value: Any) -> bool:
     return True
 
 
-_CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "features": _features,
-    "heads": _heads,
-    "folds": lambda value: _whole(value, 2),
-    "estimators": _estimators,
-    "trials": lambda value: _whole(value, 1),
+HEADS: Mapping[str, Wanted] = {
+    "features": Wanted('a list of tables such as {name = "hog"}', _features),
+    "heads": Wanted("a list of tables, as in the recipe.toml of a run", _heads),
+    "folds": whole(2),
+    "estimators": Wanted("a list of names such as ['logistic', 'extra-trees']", _estimators),
+    "trials": whole(1),
 }
+"""The parameters of heads on features."""
