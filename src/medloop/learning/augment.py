@@ -1,0 +1,340 @@
+"""Changed copies of pictures, so that a network learns what does not matter.
+
+Sampling is apart from applying: `draw` makes every random number from ``(seed, epoch, place in the epoch)``, `Draws` records them
+as JSON, `apply` is a deterministic function of pixels and draws. A picture's own changes do not depend on how the epoch is cut
+into batches; only its mixup partner, which comes from the same batch, does. Cut-out: DeVries and Taylor 2017 (with the mean of
+the picture). Mixup: Zhang et al., ICLR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import special
+from torch import Tensor
+from torch.nn import functional
+
+from medloop.errors import InputError, unknown_name
+from medloop.types import Floats, Json
+
+AXES = ("z", "y", "x")
+_SIDED = {"left", "right", "l", "r", "laterality"}
+_LEAST_HOLE = 0.3
+_COLUMNS = 32
+_PER_STEP = 4  # numbers that one step of the Philox counter gives
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """How far each change may go; 0 leaves it out. Grey values are of 0 to 255.
+
+    Geometry, in every picture: ``turn`` degrees either way (in the plane), ``tilt`` degrees about the two other axes (volumes),
+    ``scale`` 0.1 for a tenth smaller to larger, ``shift`` as a share of the side, ``flips`` the axes (``z``, ``y``, ``x``) along
+    which a mirror image is as good, ``quarters`` whether quarter turns are. What comes in from outside is a mirror image of the
+    border.
+
+    Values, each in a share ``chance`` of pictures: ``blur`` (Gaussian, up to so many pixels), else ``sharpen`` (unsharp mask, up
+    to that strength); ``brightness`` (grey values up or down), ``contrast`` (0.2 for a fifth less to more), ``gamma`` (0.2:
+    exponent 0.8 to 1.25); ``noise`` (Gaussian, up to that standard deviation); ``cut_out`` (a box of 0.3 to 1 times that share of
+    each side).
+
+    ``mixup``: both parameters of the beta distribution of shares; all pictures of a batch are mixed with one another.
+    """
+
+    turn: float = 0.0
+    tilt: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    flips: tuple[str, ...] = ()
+    quarters: bool = False
+    blur: float = 0.0
+    sharpen: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    gamma: float = 0.0
+    noise: float = 0.0
+    cut_out: float = 0.0
+    mixup: float = 0.0
+    chance: float = 0.5
+
+    def to_json(self) -> Json:
+        """Plain JSON."""
+        return {**asdict(self), "flips": list(self.flips)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Json]) -> Augmentation:
+        """The inverse of `to_json`; what is left out is off. Raises `InputError` for unknown names and impossible values."""
+        known = {each.name for each in fields(Augmentation)}
+        for name in content:
+            if name not in known:
+                raise unknown_name("augmentation", name, known)
+        found = {name: _checked(name, value) for name, value in content.items()}
+        return Augmentation(**found)
+
+
+NOTHING = Augmentation()
+
+
+def _checked(name: str, value: Json) -> Any:
+    """A setting in its own type. Raises `InputError`."""
+    if name == "flips":
+        if isinstance(value, list | tuple) and set(value) <= set(AXES):
+            return tuple(axis for axis in AXES if axis in value)
+        raise _wrong(name, value, f"a list of {', '.join(AXES)}")
+    if name == "quarters":
+        if isinstance(value, bool):
+            return value
+        raise _wrong(name, value, "true or false")
+    most = {"chance": 1.0, "scale": 0.9, "contrast": 1.0, "gamma": 0.95, "shift": 1.0, "cut_out": 1.0}.get(name, 1000.0)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
+        return float(value)
+    raise _wrong(name, value, f"a number from 0 to {most:g}")
+
+
+def _wrong(name: str, value: Json, allowed: str) -> InputError:
+    return InputError(
+        "augmentation",
+        got=f"The augmentation '{name}' is {value!r}.",
+        allowed=f"{allowed}.",
+        fix=f"Correct '{name}' in the recipe.",
+    )
+
+
+def default(*, colour: bool, volume: bool = False, binary: bool = False, classes: Sequence[str] = ()) -> Augmentation:
+    """What suits a kind of image.
+
+    Anatomy (grey): small turns, shifts and scalings, left-right flips unless a class is named after a side, never upside down.
+    Cells and tissue (``colour``, flat): every turn and flip. Shapes (``binary``): geometry only.
+    """
+    sided = any(word in _SIDED for name in classes for word in name.lower().replace("-", " ").replace("_", " ").split())
+    mirror = () if sided else ("x",)
+    small = Augmentation(turn=10.0, scale=0.1, shift=0.06, flips=mirror)
+    if volume:
+        small = replace(small, tilt=8.0)
+    if binary:
+        return small
+    grey = replace(small, blur=0.8, sharpen=0.5, brightness=16.0, contrast=0.2, gamma=0.2, noise=6.0)
+    if colour and not volume:
+        return replace(grey, turn=180.0, flips=() if sided else ("y", "x"), quarters=True, shift=0.05)
+    return grey
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """The changes of n pictures, as plain arrays.
+
+    ``matrix``: ``(n, 3, 3)`` float64, takes a place in the new picture to its place in the old one, about the centre, in pixels
+    ``(x, y, z)`` before scaling to each side; ``offset``: ``(n, 3)``, in shares of the sides. ``blur``: ``(n,)`` pixels,
+    ``sharpen``: ``(n,)`` strength, at most one of them not 0. ``gain``, ``bias``, ``exponent``, ``noise``: ``(n,)``. ``seed``:
+    ``(n,)`` int64, of the noise. ``box``: ``(n, 3, 2)``, centre and half width of the hole along z, y, x in shares of the sides
+    (half width 0: none). ``partner``: ``(n,)`` int64, and ``share``: ``(n,)``, how much of the picture itself is kept in the
+    mixture (at least half).
+    """
+
+    matrix: Floats
+    offset: Floats
+    blur: Floats
+    sharpen: Floats
+    gain: Floats
+    bias: Floats
+    exponent: Floats
+    noise: Floats
+    seed: NDArray[np.int64]
+    box: Floats
+    partner: NDArray[np.int64]
+    share: Floats
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def to_json(self) -> Json:
+        """Plain JSON: every number in full."""
+        return {each.name: getattr(self, each.name).tolist() for each in fields(self)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Json]) -> Draws:
+        """The inverse of `to_json`."""
+        n = len(content["share"])
+        shapes = {"matrix": (n, 3, 3), "offset": (n, 3), "box": (n, 3, 2)}
+        found: dict[str, Any] = {
+            each.name: np.array(content[each.name], np.int64 if each.name in ("seed", "partner") else np.float64)
+            for each in fields(Draws)
+        }
+        return Draws(**{name: array.reshape(shapes.get(name, (n,))) for name, array in found.items()})
+
+
+def draw(n: int, augmentation: Augmentation, seed: int, epoch: int, first: int) -> Draws:
+    """The changes of the pictures at places ``first`` to ``first + n - 1`` of an epoch. Depends on nothing else."""
+    source = np.random.Philox(key=np.array([seed % 2**64, epoch % 2**64], np.uint64))
+    source.advance(first * _COLUMNS // _PER_STEP)
+    uniform = np.random.Generator(source).random((n, _COLUMNS))
+    both = 2 * uniform - 1
+    now = uniform[:, 12:17] < augmentation.chance
+    sharper = augmentation.sharpen > 0 and (augmentation.blur == 0 or uniform[:, 17] < 0.5)
+    sharper = np.broadcast_to(sharper, (n,))
+    half = augmentation.cut_out / 2 * (_LEAST_HOLE + (1 - _LEAST_HOLE) * uniform[:, 26:29])
+    holed = uniform[:, 24] < augmentation.chance
+    return Draws(
+        matrix=_matrices(augmentation, uniform, both),
+        offset=augmentation.shift * both[:, 9:12],
+        blur=np.where(now[:, 0] & ~sharper, augmentation.blur * uniform[:, 18], 0.0),
+        sharpen=np.where(now[:, 0] & sharper, augmentation.sharpen * uniform[:, 18], 0.0),
+        gain=np.where(now[:, 1], 1 + augmentation.contrast * both[:, 19], 1.0),
+        bias=np.where(now[:, 2], augmentation.brightness * both[:, 20], 0.0),
+        exponent=np.where(now[:, 3], (1 - augmentation.gamma) ** both[:, 21], 1.0),
+        noise=np.where(now[:, 4], augmentation.noise * uniform[:, 22], 0.0),
+        seed=(uniform[:, 23] * 2**53).astype(np.int64),
+        box=np.stack([uniform[:, 29:32], half * holed[:, None]], axis=-1),
+        partner=_partners(uniform[:, 7]) if augmentation.mixup > 0 else np.arange(n),
+        share=_shares(uniform[:, 8], augmentation.mixup),
+    )
+
+
+def _matrices(augmentation: Augmentation, uniform: Floats, both: Floats) -> Floats:
+    """``(n, 3, 3)``: turns, scalings and flips in one."""
+    n = len(uniform)
+    quarter = 90 * np.floor(4 * uniform[:, 0]) if augmentation.quarters else np.zeros(n)
+    about_z = np.deg2rad(quarter + augmentation.turn * both[:, 1])
+    about_y, about_x = np.deg2rad(augmentation.tilt * both[:, 2]), np.deg2rad(augmentation.tilt * both[:, 3])
+    size = (1 + augmentation.scale) ** both[:, 31]
+    flipped = np.stack(
+        [np.where((axis in augmentation.flips) & (uniform[:, 4 + k] < 0.5), -1.0, 1.0) for k, axis in enumerate("xyz")]
+    )
+    turned = _about(0, 1, about_z) @ _about(0, 2, about_y) @ _about(1, 2, about_x)
+    return np.asarray(turned * (flipped.T / size[:, None])[:, :, None])
+
+
+def _about(first: int, second: int, angles: Floats) -> Floats:
+    """Turns ``(n, 3, 3)`` from axis ``first`` towards axis ``second``."""
+    out = np.tile(np.eye(3), (len(angles), 1, 1))
+    out[:, first, first] = out[:, second, second] = np.cos(angles)
+    out[:, first, second], out[:, second, first] = -np.sin(angles), np.sin(angles)
+    return out
+
+
+def _partners(keys: Floats) -> NDArray[np.int64]:
+    """Another picture of the batch for each (itself where it is alone): the next one in a random round."""
+    round_ = np.argsort(keys, kind="stable")
+    partner = np.empty(len(keys), np.int64)
+    partner[round_] = np.roll(round_, -1)
+    return partner
+
+
+def _shares(uniform: Floats, alpha: float) -> Floats:
+    if alpha <= 0:
+        return np.ones(len(uniform))
+    share = special.betaincinv(alpha, alpha, uniform)
+    return np.asarray(np.maximum(share, 1 - share))
+
+
+def apply(batch: Tensor, draws: Draws) -> Tensor:
+    """The changed pictures, float32 within 0 to 255.
+
+    ``batch``: ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)``, uint8 or floating 0 to 255, one picture a draw. The result has its shape
+    and device.
+    """
+    if len(batch) != len(draws):
+        raise ValueError(f"{len(batch)} pictures, {len(draws)} draws")
+    pixels = batch.float()
+    pixels = _filtered(_moved(pixels, draws), draws)
+    pixels = _holes(_noise(_values(pixels, draws), draws), draws)
+    if (draws.share < 1).any():
+        share = _column(draws.share, pixels)
+        pixels = share * pixels + (1 - share) * pixels[torch.as_tensor(draws.partner, device=pixels.device)]
+    return pixels
+
+
+def _column(values: Floats, like: Tensor) -> Tensor:
+    """One number a picture, ready to be multiplied with pictures."""
+    return torch.as_tensor(values, dtype=torch.float32, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _moved(pixels: Tensor, draws: Draws) -> Tensor:
+    """All geometry in one resampling."""
+    flat = pixels.ndim == 4
+    axes = 2 if flat else 3
+    matrix, offset = draws.matrix[:, :axes, :axes], 2 * draws.offset[:, :axes]
+    if (matrix == np.eye(axes)).all() and not offset.any():
+        return pixels
+    sides = np.array(pixels.shape[:1:-1], np.float64)
+    theta = np.concatenate([matrix * sides[None, None, :] / sides[None, :, None], offset[:, :, None]], axis=2)
+    grid = functional.affine_grid(
+        torch.as_tensor(theta, dtype=torch.float32, device=pixels.device), list(pixels.shape), align_corners=False
+    )
+    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _filtered(pixels: Tensor, draws: Draws) -> Tensor:
+    """Blurred or sharpened: the picture's low frequencies, or the picture with what they lack added again."""
+    rows = np.flatnonzero((draws.blur > 0) | (draws.sharpen > 0))
+    if not len(rows):
+        return pixels
+    chosen = torch.as_tensor(rows, device=pixels.device)
+    wanted = pixels[chosen]
+    width = np.where(draws.blur[rows] > 0, draws.blur[rows], 1.0)
+    low = wanted
+    for axis in range(2, pixels.ndim):
+        smooth = _smoothing(width, pixels.shape[axis], pixels).reshape(len(rows), *[1] * (pixels.ndim - 3), pixels.shape[axis], -1)
+        low = (smooth @ low.transpose(axis, -2)).transpose(axis, -2) if axis < pixels.ndim - 1 else low @ smooth.transpose(-1, -2)
+    strength = _column(draws.sharpen[rows], pixels)
+    changed = torch.where(strength > 0, wanted + strength * (wanted - low), low)
+    return pixels.index_copy(0, chosen, changed)
+
+
+def _smoothing(width: Floats, side: int, like: Tensor) -> Tensor:
+    """``(n, side, side)``: Gaussian means along one axis as matrices; rows add up to one, so borders keep their level."""
+    place = torch.arange(side, dtype=torch.float32, device=like.device)
+    spread = torch.as_tensor(width, dtype=torch.float32, device=like.device)[:, None, None]
+    weights = torch.exp(-0.5 * ((place[:, None] - place[None, :]) / spread.clamp(min=1e-3)) ** 2)
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def _values(pixels: Tensor, draws: Draws) -> Tensor:
+    """Contrast about the picture's mean, brightness, gamma."""
+    if (draws.gain != 1).any() or draws.bias.any():
+        mean = pixels.mean(dim=tuple(range(1, pixels.ndim)), keepdim=True)
+        pixels = (pixels - mean) * _column(draws.gain, pixels) + (mean + _column(draws.bias, pixels))
+    pixels = pixels.clamp(0, 255)
+    if (draws.exponent != 1).any():
+        pixels = 255 * (pixels / 255) ** _column(draws.exponent, pixels)
+    return pixels
+
+
+def _noise(pixels: Tensor, draws: Draws) -> Tensor:
+    """Gaussian noise, the same on every device."""
+    if not draws.noise.any():
+        return pixels
+    out = pixels.clone()
+    for row in np.flatnonzero(draws.noise):
+        source = torch.Generator().manual_seed(int(draws.seed[row]))
+        out[row] += float(draws.noise[row]) * torch.randn(pixels.shape[1:], generator=source).to(pixels.device)
+    return out.clamp_(0, 255)
+
+
+def _holes(pixels: Tensor, draws: Draws) -> Tensor:
+    """A box of each picture's own mean."""
+    rows = np.flatnonzero(draws.box[:, 1:, 1].all(axis=1))
+    if not len(rows):
+        return pixels
+    out = pixels.clone()
+    sides = np.array(pixels.shape[2:])
+    for row in rows:
+        centre, half = draws.box[row, 3 - len(sides) :, 0], draws.box[row, 3 - len(sides) :, 1]
+        low, high = np.floor((centre - half) * sides).clip(0), np.ceil((centre + half) * sides)
+        where = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        out[int(row)][(slice(None), *where)] = pixels[int(row)].mean(dim=tuple(range(1, pixels.ndim - 1)), keepdim=True)
+    return out
+
+
+def mixed(targets: Tensor, draws: Draws) -> Tensor:
+    """Targets ``(N, ...)`` floating (class shares, labels, numbers) of mixed pictures; NaN, unknown, where either is unknown."""
+    if not (draws.share < 1).any():
+        return targets
+    share = _column(draws.share, targets)
+    partners = targets[torch.as_tensor(draws.partner, device=targets.device)]
+    return torch.where(share < 1, share * targets + (1 - share) * partners, targets)
