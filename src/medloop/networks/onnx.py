@@ -1,0 +1,80 @@
+"""Networks written as ONNX: data that runs without torch, checked against torch before anybody relies on it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+
+from medloop.networks import running
+from medloop.torch_compat import torch
+from medloop.types import Array
+
+INPUT = "pixels"
+OPSET = 17
+TOLERANCE = 1e-4
+
+
+def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str]) -> bytes:
+    """The module as ONNX, in evaluation mode, for any number of images of one shape; the same module gives the same bytes.
+
+    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs.
+    """
+    still = copy.deepcopy(module).cpu().float().eval()
+    for parameter in still.parameters():
+        parameter.requires_grad_(False)
+    pixels = torch.zeros((2, *example), dtype=torch.uint8)
+    stream: Any = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # torch's exporter by tracing is the one that needs no onnxscript and takes a second; it says it is the older one, and that
+        # sizes of one image, which do not change here, become constants.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
+        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
+        torch.onnx.export(
+            still,
+            (pixels,),
+            stream,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(names),
+            dynamic_axes={name: {0: "images"} for name in (INPUT, *names)},
+        )
+    return _bare(stream.getvalue())
+
+
+def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float = TOLERANCE) -> float:
+    """The largest difference between ONNX and torch on real images, in units of the largest value of each output.
+
+    Raises `RuntimeError` beyond the tolerance: such a model must not be saved.
+    """
+    was = module.training
+    device = next(module.parameters()).device
+    module.eval()
+    with torch.no_grad():
+        answers = module(torch.from_numpy(np.ascontiguousarray(batch)).to(device))
+    module.train(was)
+    expected = [each.float().cpu().numpy() for each in ([answers] if isinstance(answers, torch.Tensor) else answers)]
+    largest = max(
+        float(np.abs(mine - theirs).max() / max(1.0, float(np.abs(theirs).max())))
+        for mine, theirs in zip(running.run(model, batch), expected, strict=True)
+    )
+    if not largest <= tolerance:
+        raise RuntimeError(f"ONNX and torch differ by {largest:.2g}, more than {tolerance:.2g}.")
+    return largest
+
+
+def _bare(model: bytes) -> bytes:
+    """Without the places in source files that the exporter notes, which differ between machines."""
+    graph = onnx.load_from_string(model)
+    for node in graph.graph.node:
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+    written: bytes = graph.SerializeToString(deterministic=True)
+    return written

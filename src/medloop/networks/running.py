@@ -1,0 +1,76 @@
+"""Networks run through ONNX Runtime. No torch here: worker processes import this."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from medloop.errors import InputError
+from medloop.types import Array
+
+_KEPT = 4
+_IMAGES = 16
+_QUIET = 3  # errors only
+_sessions: OrderedDict[tuple[str, int], Any] = OrderedDict()
+
+
+def run(model: bytes | Array, batch: Array, threads: int = 1) -> list[Array]:
+    """The outputs of a model ``(N, ...)``, in its order, for the images ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)``, uint8.
+
+    Images go through a few at a time, so memory does not grow with ``N``. Sessions of the last few models are kept.
+    Raises `InputError` where ``model`` is not ONNX or takes other images.
+    """
+    session = _session(model, threads)
+    [entry] = session.get_inputs()
+    parts = [
+        _answers(session, entry, np.ascontiguousarray(batch[start : start + _IMAGES]))
+        for start in range(0, max(len(batch), 1), _IMAGES)
+    ]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def _answers(session: Any, entry: Any, images: Array) -> list[Array]:
+    try:
+        answers: list[Array] = session.run(None, {entry.name: images})
+    except Exception as error:  # onnxruntime's errors have no common base but this
+        raise InputError(
+            "wrong-images",
+            got=f"The network cannot take images of shape {images.shape[1:]} and kind {images.dtype}.",
+            allowed=f"{entry.type}, shape {entry.shape[1:]}.",
+            fix="Prepare the images as they were prepared for learning.",
+        ) from error
+    return answers
+
+
+def _session(model: bytes | Array, threads: int) -> Any:
+    """The session of a model, opened once in each process."""
+    content = model.tobytes() if isinstance(model, np.ndarray) else model
+    key = (hashlib.blake2b(content, digest_size=16).hexdigest(), threads)
+    if key not in _sessions:
+        _sessions[key] = _opened(content, threads)
+        while len(_sessions) > _KEPT:
+            _sessions.popitem(last=False)
+    _sessions.move_to_end(key)
+    return _sessions[key]
+
+
+def _opened(content: bytes, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes use the cores too
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise InputError(
+            "unreadable-network",
+            got=f"The network cannot be read as ONNX ({type(error).__name__}).",
+            allowed="A network that medloop wrote.",
+            fix="Copy the model's folder again from where it was saved.",
+        ) from error
