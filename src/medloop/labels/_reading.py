@@ -14,6 +14,8 @@ from medloop.types import Case, TargetKind
 
 ACQUISITION = ("view", "view_position", "frontal_lateral", "ap_pa", "laterality", "modality", "body_part", "projection")
 """Columns of how the picture was taken: never labels."""
+SCORING = ("score_weight", "validation_weight")
+"""Columns by which a challenge weighs its answers: never labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,4 +74,6 @@ def columns(reading: Reading) -> list[dict[str, str]]:
 def _read_as(role: str) -> str:
     if role in ACQUISITION:
         return "not used (acquisition)"
+    if role in SCORING:
+        return "not used (scoring of a challenge)"
     return {"group": "group (kept together)", "patient": "patient (kept together)", "split": "given split"}.get(role, role)

@@ -12,10 +12,11 @@ from medloop.errors import InputError, unknown_name
 from medloop.labels import _sheet
 from medloop.labels._cases import Said, case_of, folder_splits
 from medloop.labels._columns import Holds, Profile, age_band, is_split, plain, profile, sex_of
+from medloop.labels._companion import companions, joined
 from medloop.labels._labelled import Labelled, problem
 from medloop.labels._layout import chosen
 from medloop.labels._matching import SEVERAL, Match, Matcher
-from medloop.labels._reading import ACQUISITION, Reading, columns, sentence
+from medloop.labels._reading import ACQUISITION, SCORING, Reading, columns, sentence
 from medloop.labels._sheet import Sheet
 from medloop.labels._words import IDS, ROLES, split_of
 from medloop.requests import SourceRequest, listed
@@ -45,7 +46,7 @@ def find(collection: Collection, request: SourceRequest) -> Labelled | None:
     """
     matcher = Matcher(collection.refs)
     if request.labels is not None:
-        sheet = _with_header(_sheet.read(Path(request.labels).expanduser()), matcher)
+        sheet = joined(_with_header(_sheet.read(Path(request.labels).expanduser()), matcher))
         return _labelled(_understood(sheet, matcher, request), collection.refs, "")
     fitting = _fitting(collection.tables, matcher, request)
     if not fitting:
@@ -62,11 +63,15 @@ def find(collection: Collection, request: SourceRequest) -> Labelled | None:
 
 
 def _fitting(tables: Sequence[Path], matcher: Matcher, request: SourceRequest) -> list[Sheet]:
-    """Tables of the folder in which at least half of the rows name images; of several, those named like a label table."""
+    """Tables of the folder in which at least half of the rows name images; of several, those named like a label table.
+
+    A table that only says more of another one's images is none.
+    """
     fitting = []
-    for path in tables[:_MOST_TABLES]:
+    second = {each for path in tables for each in companions(path)}
+    for path in [path for path in tables if path not in second][:_MOST_TABLES]:
         try:
-            sheet = _with_header(_sheet.read(path), matcher)
+            sheet = joined(_with_header(_sheet.read(path), matcher))
             identity, matches = _identity(sheet, matcher, request)
         except InputError:
             continue
@@ -133,7 +138,7 @@ def _once(roles: dict[str, str]) -> dict[str, str]:
 
 def _role(each: Profile) -> str | None:
     """What a column means by its name, when its cells agree."""
-    if each.key in ACQUISITION:
+    if each.key in (*ACQUISITION, *SCORING):
         return each.key
     role = _ROLE_OF.get(each.key)
     if role is None or each.holds is Holds.EMPTY:
