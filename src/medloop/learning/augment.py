@@ -240,9 +240,9 @@ def apply(batch: Tensor, draws: Draws) -> Tensor:
     """
     if len(batch) != len(draws):
         raise ValueError(f"{len(batch)} pictures, {len(draws)} draws")
-    pixels = batch.float()
-    pixels = _filtered(_moved(pixels, draws), draws)
-    pixels = _holes(_noise(_values(pixels, draws), draws), draws)
+    pixels = _moved(batch.to(torch.float32, copy=True), draws)
+    for change in (_filter, _values, _noise, _holes):
+        change(pixels, draws)
     if (draws.share < 1).any():
         share = _column(draws.share, pixels)
         pixels = share * pixels + (1 - share) * pixels[torch.as_tensor(draws.partner, device=pixels.device)]
@@ -269,66 +269,61 @@ def _moved(pixels: Tensor, draws: Draws) -> Tensor:
     return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _filtered(pixels: Tensor, draws: Draws) -> Tensor:
-    """Blurred or sharpened: the picture's low frequencies, or the picture with what they lack added again."""
+def _filter(pixels: Tensor, draws: Draws) -> None:
+    """In place, blurred or sharpened: the picture's low frequencies, or the picture with what they lack added again."""
     rows = np.flatnonzero((draws.blur > 0) | (draws.sharpen > 0))
     if not len(rows):
-        return pixels
+        return
     chosen = torch.as_tensor(rows, device=pixels.device)
-    wanted = pixels[chosen]
+    low = wanted = pixels[chosen]
     width = np.where(draws.blur[rows] > 0, draws.blur[rows], 1.0)
-    low = wanted
     for axis in range(2, pixels.ndim):
-        smooth = _smoothing(width, pixels.shape[axis], pixels).reshape(len(rows), *[1] * (pixels.ndim - 3), pixels.shape[axis], -1)
-        low = (smooth @ low.transpose(axis, -2)).transpose(axis, -2) if axis < pixels.ndim - 1 else low @ smooth.transpose(-1, -2)
+        side = pixels.shape[axis]
+        smooth = _smoothing(width, side, pixels).reshape(len(rows), *[1] * (pixels.ndim - 3), side, side)
+        low = (low.transpose(axis, -1) @ smooth).transpose(axis, -1)
     strength = _column(draws.sharpen[rows], pixels)
-    changed = torch.where(strength > 0, wanted + strength * (wanted - low), low)
-    return pixels.index_copy(0, chosen, changed)
+    pixels.index_copy_(0, chosen, torch.where(strength > 0, wanted + strength * (wanted - low), low))
 
 
 def _smoothing(width: Floats, side: int, like: Tensor) -> Tensor:
-    """``(n, side, side)``: Gaussian means along one axis as matrices; rows add up to one, so borders keep their level."""
+    """``(n, side, side)``: Gaussian means along one axis as matrices; columns add up to one, so borders keep their level."""
     place = torch.arange(side, dtype=torch.float32, device=like.device)
     spread = torch.as_tensor(width, dtype=torch.float32, device=like.device)[:, None, None]
     weights = torch.exp(-0.5 * ((place[:, None] - place[None, :]) / spread.clamp(min=1e-3)) ** 2)
-    return weights / weights.sum(dim=2, keepdim=True)
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _values(pixels: Tensor, draws: Draws) -> Tensor:
-    """Contrast about the picture's mean, brightness, gamma."""
+def _values(pixels: Tensor, draws: Draws) -> None:
+    """In place: contrast about the picture's mean, brightness, gamma; then within 0 to 255."""
     if (draws.gain != 1).any() or draws.bias.any():
+        gain = _column(draws.gain, pixels)
         mean = pixels.mean(dim=tuple(range(1, pixels.ndim)), keepdim=True)
-        pixels = (pixels - mean) * _column(draws.gain, pixels) + (mean + _column(draws.bias, pixels))
-    pixels = pixels.clamp(0, 255)
+        pixels.mul_(gain).add_(mean * (1 - gain) + _column(draws.bias, pixels))
+    pixels.clamp_(0, 255)
     if (draws.exponent != 1).any():
-        pixels = 255 * (pixels / 255) ** _column(draws.exponent, pixels)
-    return pixels
+        exponent = _column(draws.exponent, pixels)
+        pixels.pow_(exponent).mul_(255 ** (1 - exponent))
 
 
-def _noise(pixels: Tensor, draws: Draws) -> Tensor:
-    """Gaussian noise, the same on every device."""
-    if not draws.noise.any():
-        return pixels
-    out = pixels.clone()
-    for row in np.flatnonzero(draws.noise):
-        source = torch.Generator().manual_seed(int(draws.seed[row]))
-        out[row] += float(draws.noise[row]) * torch.randn(pixels.shape[1:], generator=source).to(pixels.device)
-    return out.clamp_(0, 255)
-
-
-def _holes(pixels: Tensor, draws: Draws) -> Tensor:
-    """A box of each picture's own mean."""
-    rows = np.flatnonzero(draws.box[:, 1:, 1].all(axis=1))
+def _noise(pixels: Tensor, draws: Draws) -> None:
+    """In place: Gaussian noise, the same on every device."""
+    rows = np.flatnonzero(draws.noise)
     if not len(rows):
-        return pixels
-    out = pixels.clone()
-    sides = np.array(pixels.shape[2:])
+        return
+    noise = torch.zeros(pixels.shape)
     for row in rows:
-        centre, half = draws.box[row, 3 - len(sides) :, 0], draws.box[row, 3 - len(sides) :, 1]
-        low, high = np.floor((centre - half) * sides).clip(0), np.ceil((centre + half) * sides)
+        noise[int(row)].normal_(std=float(draws.noise[row]), generator=torch.Generator().manual_seed(int(draws.seed[row])))
+    pixels.add_(noise.to(pixels.device)).clamp_(0, 255)
+
+
+def _holes(pixels: Tensor, draws: Draws) -> None:
+    """In place: a box of each picture's own mean."""
+    sides = np.array(pixels.shape[2:])
+    for row in np.flatnonzero(draws.box[:, 1:, 1].all(axis=1)):
+        picture, box = pixels[int(row)], draws.box[row, -len(sides) :]
+        low, high = np.floor((box[:, 0] - box[:, 1]) * sides).clip(0), np.ceil((box[:, 0] + box[:, 1]) * sides)
         where = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        out[int(row)][(slice(None), *where)] = pixels[int(row)].mean(dim=tuple(range(1, pixels.ndim - 1)), keepdim=True)
-    return out
+        picture[(slice(None), *where)] = picture.mean(dim=tuple(range(1, picture.ndim)), keepdim=True)
 
 
 def mixed(targets: Tensor, draws: Draws) -> Tensor:

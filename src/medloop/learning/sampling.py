@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,6 +28,8 @@ def balanced(strata: Integers, seed: int, epoch: int, *, strength: float = 1.0) 
     """
     source = _generator(seed, epoch)
     n = len(strata)
+    if n == 0:
+        return np.empty(0, np.int64)
     found, counts = np.unique(strata, return_counts=True)
     shares = counts ** (1.0 - strength)
     quotas = _rounded(n * shares / shares.sum(), n)
@@ -35,7 +38,7 @@ def balanced(strata: Integers, seed: int, epoch: int, *, strength: float = 1.0) 
         for stratum, quota in zip(found, quotas, strict=True)
         if quota
     ]
-    return source.permutation(np.concatenate(drawn)) if drawn else np.empty(0, np.int64)
+    return source.permutation(np.concatenate(drawn))
 
 
 def strata_of(target: Target, values: Array) -> NDArray[np.int64]:
@@ -55,7 +58,7 @@ def batches(places: NDArray[np.int64], size: int) -> Iterator[tuple[int, NDArray
     cuts = list(range(0, len(places), size))
     if len(cuts) > 1 and len(places) - cuts[-1] == 1:
         cuts.pop()
-    for first, end in zip(cuts, [*cuts[1:], len(places)], strict=True):
+    for first, end in itertools.pairwise([*cuts, len(places)]):
         yield first, places[first:end]
 
 
