@@ -45,17 +45,30 @@ def score(
 
 def score_one(target: Target, name: str, values: Array, probabilities: Floats) -> float | None:
     """``auc`` (macro where there are several classes) or ``r2`` alone, without an interval; None where it is undefined."""
+    return intervals.point(_statistic(target, name, np.asarray(values), probabilities), len(values))
+
+
+def score_main(target: Target, values: Array, probabilities: Floats, patients: Integers, seed: int = 0) -> tuple[str, Metric]:
+    """The one figure by which models are told apart, with its name and its interval: ``auc``, or ``r2`` for numbers."""
     values = np.asarray(values)
-    if name == "r2":
-        return intervals.point(weighted.r2(values, probabilities[:, 0]), len(values))
+    name = "r2" if target.kind is TargetKind.NUMBER else "auc"
+    found = intervals.bootstrap({name: _statistic(target, name, values, probabilities)}, patients, seed, {"auc": _ONE_CLASS})
     if target.kind is TargetKind.BINARY:
-        return intervals.point(weighted.auc(values == 1, probabilities[:, 1]), len(values))
+        return name, _perfect(found[name], values == 1, patients)
+    return name, found[name]
+
+
+def _statistic(target: Target, name: str, values: Array, probabilities: Floats) -> Statistic:
+    """``auc`` or ``r2`` as a function of weights."""
+    if name == "r2":
+        return weighted.r2(values, probabilities[:, 0])
+    if target.kind is TargetKind.BINARY:
+        return weighted.auc(values == 1, probabilities[:, 1])
     if target.kind is TargetKind.MULTICLASS:
-        parts = [weighted.auc(values == k, probabilities[:, k]) for k in range(len(target.classes))]
-        return intervals.point(weighted.macro(parts), len(values))
+        return weighted.macro([weighted.auc(values == k, probabilities[:, k]) for k in range(len(target.classes))])
     known = np.isfinite(values)
     rows = [(known[:, k], values[known[:, k], k] == 1, probabilities[known[:, k], k]) for k in range(len(target.classes))]
-    return intervals.point(weighted.macro([weighted.within(keep, weighted.auc(truth, p)) for keep, truth, p in rows]), len(values))
+    return weighted.macro([weighted.within(keep, weighted.auc(truth, p)) for keep, truth, p in rows])
 
 
 def _binary(values: Array, positive: Floats, decisions: Array, patients: Integers, seed: int) -> dict[str, Metric]:

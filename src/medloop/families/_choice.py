@@ -22,7 +22,7 @@ def choose(problem: Problem, trials: Sequence[Trial], most: int) -> list[Trial]:
     """At most ``most`` heads. They are added one by one, each for the best average (Caruana et al., ICML 2004)."""
     done = sorted((trial for trial in trials if trial.complete), key=lambda trial: -trial.score)
     best = np.asarray(done[0].scores)
-    alike = [trial for trial in done if not _better(best, np.asarray(trial.scores))]
+    alike = [trial for trial in done if not beats(best, np.asarray(trial.scores))]
     first = min(alike, key=lambda trial: (*complexity(trial), -trial.score))
     chosen, scores = [first], np.asarray(first.scores)
     done = done[:_CANDIDATES]
@@ -31,7 +31,7 @@ def choose(problem: Problem, trials: Sequence[Trial], most: int) -> list[Trial]:
         if not found:
             break
         trial, better = max(found, key=lambda pair: float(np.nanmean(pair[1])))
-        if not _better(better, scores):
+        if not beats(better, scores):
             break
         chosen, scores = [*chosen, trial], better
     return chosen
@@ -55,7 +55,7 @@ def averaged(raws: Sequence[Floats]) -> Floats:
     return np.asarray(np.mean(np.stack(raws), axis=0))
 
 
-def _better(scores: Floats, others: Floats) -> bool:
+def beats(scores: Floats, others: Floats) -> bool:
     """Whether scores by fold are higher by more than the standard error of the difference."""
     gain = scores - others
     return bool(np.mean(gain) > np.std(gain, ddof=1) / np.sqrt(len(gain)))

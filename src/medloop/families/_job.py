@@ -123,7 +123,8 @@ class Fitted:
     """A model and how it came about. ``recipe`` is what was done: learning from it again gives the same model, without search.
 
     ``trials``: one row each, in order: ``trial``, ``state``, ``score``, ``fold_scores``, ``seconds`` and the configuration.
-    ``timings``: seconds by stage (``features``, ``search``, ``fit``).
+    ``timings``: seconds by stage (``features``, ``search``, ``fit``). Where several families were tried, ``ladder`` has a row for
+    each (`medloop.families.ladder`), and ``cheapest`` is what the quickest of them gave.
     """
 
     model: Model
@@ -131,6 +132,8 @@ class Fitted:
     trials: Sequence[Mapping[str, Json]]
     recipe: Recipe
     timings: Mapping[str, float]
+    ladder: Sequence[Mapping[str, Json]] = ()
+    cheapest: Fitted | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ the trials before it. Nothing but the job's training cases is looked at.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ from medloop import features, registry
 from medloop.errors import InputError, unknown_name
 from medloop.families._cross import Problem, Trial, cross_validate
 from medloop.families._estimators import suiting
+from medloop.families._folds import FOLDS
 from medloop.families._heads import Spec
 from medloop.families._job import FitJob
 from medloop.families._space import Space, first_guesses, telling_first
@@ -212,6 +214,15 @@ class Search:
     def _used_up(self) -> bool:
         best = self.best
         return self.left < self._reserve() or (best is not None and len(self.trials) - self.trials.index(best) > PATIENCE)
+
+
+def least_seconds(job: FitJob, chosen: Sequence[Feature]) -> float:
+    """About how many seconds the first of the features and one linear model on it take, folds and final fit included."""
+    tables = Tables(job, tuple(sorted(chosen, key=lambda each: telling_first(each.name))[:1]))
+    rows, classes = len(job.train), max(1, len(job.dataset.target.classes) - 1)
+    count = int(job.recipe.parameters.get("folds", FOLDS))
+    spec = Spec((0,), "logistic")
+    return tables.expected(0) + (count + 1) * Costs().expected(spec, rows, tables.width(0), classes)
 
 
 def search(job: FitJob, problem: Problem, tables: Tables) -> list[Trial]:

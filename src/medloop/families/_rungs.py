@@ -1,0 +1,180 @@
+"""Rungs of the ladder: families from cheap to dear, each climbed under its share of the time or left out for a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from medloop import registry
+from medloop.errors import MedloopError
+from medloop.families import _quality
+from medloop.families._choice import beats
+from medloop.families._heads import standardised
+from medloop.families._job import FitJob, Fitted
+from medloop.types import Array, Floats, Integers, Json, Recipe, Target
+
+_ENDLESS = 86_400.0
+_HOPELESS, _ERRORS = 0.02, 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rung:
+    """A family with its recipe's parameters, and its share of the time."""
+
+    family: str
+    parameters: Mapping[str, Json]
+    share: float = 1.0
+
+    @property
+    def how(self) -> str:
+        """In which way the family learns, where it has several."""
+        return str(self.parameters.get("how", ""))
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.family} ({self.how})" if self.how else self.family
+
+    @property
+    def module(self) -> ModuleType:
+        """The family."""
+        return registry.load("families", self.family)
+
+    def job(self, job: FitJob, deadline: float) -> FitJob:
+        """The same job for this rung."""
+        recipe = dataclasses.replace(job.recipe, family=self.family, parameters=self.parameters)
+        return dataclasses.replace(job, recipe=recipe, deadline=deadline)
+
+    def least_seconds(self, job: FitJob) -> float:
+        """About how long it takes at the very least; 0 for a family that does not say. Raises what the family raises."""
+        asked = getattr(self.module, "least_seconds", None)
+        return 0.0 if asked is None else float(asked(self.job(job, job.deadline)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Climbed:
+    """What became of a rung. ``fitted`` None: left out, for ``reason``. ``scores``: the quality of each fold."""
+
+    rung: Rung
+    seconds: float
+    reason: str = ""
+    fitted: Fitted | None = None
+    scores: Floats | None = None
+
+
+def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
+    """Every rung in order, the first whatever the time. Raises what the first raised where none could be climbed."""
+    start = job.clock()
+    total = min(max(0.0, job.deadline - start), _ENDLESS)
+    plan = _Plan(job, rungs)
+    found: list[Climbed] = []
+    errors: list[MedloopError] = []
+    for number, rung in enumerate(rungs):
+        left = start + total - job.clock()
+        known = [each for each in found if each.fitted is not None]
+        reason = plan.against(number, left) if known else ""
+        reason = reason or _not_worth_it(known)
+        if reason:
+            found.append(Climbed(rung, 0.0, reason))
+            continue
+        job.tell.say(f"Rung {number + 1} of {len(rungs)}: {rung.name}")
+        begun = job.clock()
+        try:
+            fitted: Fitted = rung.module.fit(rung.job(job, begun + left * plan.share(number)))
+        except MedloopError as error:
+            errors.append(error)
+            found.append(Climbed(rung, job.clock() - begun, f"{error.got} {error.fix}".strip()))
+            continue
+        found.append(Climbed(rung, job.clock() - begun, "", fitted, qualities(job, fitted.out_of_fold.raw, _fold(found, fitted))))
+    if len(errors) == len(found):
+        raise errors[0]
+    return found
+
+
+class _Plan:
+    """What each rung needs, asked before the first is climbed, so that the time of those that cannot fit goes to the others."""
+
+    def __init__(self, job: FitJob, rungs: Sequence[Rung]) -> None:
+        self.rungs, self.needs, self.refused = rungs, dict[int, float](), dict[int, str]()
+        none_left = job.deadline <= job.clock()
+        for number, rung in enumerate(rungs[1:], 1):
+            try:
+                self.needs[number] = np.inf if none_left else rung.least_seconds(job)
+            except MedloopError as error:
+                self.refused[number] = f"{error.got} {error.fix}".strip()
+        left = min(max(0.0, job.deadline - job.clock()), _ENDLESS)
+        whole = sum(rung.share for rung in rungs)
+        self.hopeful = [n for n, rung in enumerate(rungs) if self.needs.get(n, 0.0) <= left * rung.share / whole]
+
+    def share(self, number: int) -> float:
+        """The part of the time left that this rung may take."""
+        later = sum(self.rungs[each].share for each in self.hopeful if each > number and each not in self.refused)
+        own = self.rungs[number].share
+        return own / (own + later)
+
+    def against(self, number: int, left: float) -> str:
+        """Why the rung is not climbed with so much time left; empty where it is."""
+        if number in self.refused:
+            return self.refused[number]
+        needed, given = self.needs.get(number, 0.0), max(0.0, left * self.share(number))
+        if np.isinf(needed):
+            return "No time was left for it."
+        return f"Too little time: it takes at least {needed:.0f} s, and {given:.0f} s were left for it." if needed > given else ""
+
+
+def qualities(job: FitJob, raw: Floats, fold: Integers) -> Floats:
+    """The quality of each fold, ``(folds,)``, of out-of-fold scores ``(n, K)`` for the job's training cases."""
+    target: Target = job.dataset.target
+    values, mean, deviation = standardised(target, job.values)
+    return _quality.fold_scores(target, values, (raw - mean) / deviation, fold, job.groups)
+
+
+def margin(better: Floats, worse: Floats) -> tuple[float, float]:
+    """The mean difference over folds, and its standard error."""
+    gain = (better - worse)[np.isfinite(better - worse)]
+    return float(np.mean(gain)), float(np.std(gain, ddof=1) / np.sqrt(len(gain)))
+
+
+def mean(scores: Array) -> float:
+    """The quality over folds."""
+    return float(np.nanmean(scores))
+
+
+def best_of(climbed: Sequence[Climbed]) -> Climbed:
+    """The one of the highest quality."""
+    return max(climbed, key=lambda each: mean(_scores(each)))
+
+
+def _scores(climbed: Climbed) -> Floats:
+    return climbed.scores if climbed.scores is not None else np.array([-np.inf])
+
+
+def _fold(found: Sequence[Climbed], fitted: Fitted) -> Integers:
+    """All are compared on the folds of the first that was climbed."""
+    return next((each.fitted.out_of_fold.fold for each in found if each.fitted is not None), fitted.out_of_fold.fold)
+
+
+def _not_worth_it(known: Sequence[Climbed]) -> str:
+    """Why to climb no further; empty where it may be worth it."""
+    if not known:
+        return ""
+    best = _scores(best_of(known))
+    error = float(np.nanstd(best, ddof=1) / np.sqrt(len(best)))
+    if 1 - mean(best) <= error:
+        return f"Not worth it: what could still be gained ({1 - mean(best):.3f}) is within one standard error ({error:.3f})."
+    last = known[-1]
+    if last.rung.how and beats(best, _scores(last)):
+        gap, error = margin(best, _scores(last))
+        if gap > max(_HOPELESS, _ERRORS * error):
+            return f"Not worth it: {last.rung.name}, from which it starts, is {gap:.3f} ± {error:.3f} behind the best."
+    return ""
+
+
+def executed(fitted: Fitted) -> dict[str, Json]:
+    """A member of an average, as the recipe names it."""
+    recipe: Recipe = fitted.recipe
+    return {"family": recipe.family, "parameters": dict(recipe.parameters)}
