@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from medloop.cache.pictures import ROW, Pictures
 from medloop.dataset import shortcuts
-from medloop.dataset.pictures import ROW, Pictures
 from medloop.prepared.pictures import picture_of
 from medloop.types import Array, Case, Dataset, Image, ImageRef, Target, TargetKind
 

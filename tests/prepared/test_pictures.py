@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medloop.dataset.pictures import ROW
+from medloop.cache.pictures import ROW
 from medloop.errors import Unreadable
 from medloop.prepared.pictures import Pictures, picture_of
 from medloop.types import Image

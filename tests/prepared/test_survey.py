@@ -51,6 +51,20 @@ def pixels_of(path: Path) -> np.ndarray:
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
+def test_without_pictures_only_what_is_prepared_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    src, cache = write_pictures(tmp_path / "src", 5), tmp_path / "cache"
+    with monkeypatch.context() as patched:
+        patched.setattr(_jobs, "picture_of", None)
+        bare = survey(collected(src), cache=cache, steps=AS_IS, compute=Compute(0), pictures=False)
+    assert len(bare.pictures) == 0
+    assert len(bare.refs) == 5
+    whole = done(src, cache, Compute(0))
+    assert len(whole.pictures) == 5
+    assert bare.arrays is not None
+    assert whole.arrays is not None
+    np.testing.assert_array_equal(bare.arrays.take(range(5)), whole.arrays.take(range(5)))
+
+
 def test_rows_are_the_files_pixels_in_order(tmp_path: Path, two: Compute) -> None:
     src = write_pictures(tmp_path / "src", 60)
     found = done(src, tmp_path / "cache", two)

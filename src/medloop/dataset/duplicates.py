@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from medloop.cache.pictures import DEPTH, SIDE, Pictures
 from medloop.compute.local import Compute, Died
 from medloop.dataset import _likeness as likeness
-from medloop.dataset.pictures import DEPTH, SIDE, Pictures
 from medloop.progress import QUIET, Progress
 from medloop.types import Array, Floats, ImageRef, Integers
 

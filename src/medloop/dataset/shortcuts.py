@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.tree import DecisionTreeRegressor
 
-from medloop.dataset.pictures import Pictures
+from medloop.cache.pictures import Pictures
 from medloop.types import Array, Case, Dataset, Floats, Integers, Json, Split, TargetKind
 
 STRONG = 0.8

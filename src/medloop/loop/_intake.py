@@ -56,7 +56,7 @@ def collect(src: str, images: str | None, means: Means, *, keep: bool = True) ->
 def look(
     refs: Sequence[ImageRef], plan: Planner | None, means: Means, *, kind: Sorter = prep.main_kind, copies: bool = True
 ) -> Seen:
-    """Decode every image once and find copies among them.
+    """Decode every image once and find copies among them (unless ``copies`` is false: then nothing is known of the pictures).
 
     ``plan`` gives the preparation for the images that ``kind`` keeps (of the kind that most are); the others are left out. None:
     pictures are looked at, not prepared. Raises `InputError` where pictures are to be prepared and none can be used.
@@ -69,7 +69,9 @@ def look(
         refs = [refs[at] for at in found.kept]
         steps = plan(refs)
     with means.clock.stage("survey"):
-        survey = prepared.survey(refs, cache=means.workspace.cache, steps=steps or None, compute=means.compute, tell=means.tell)
+        survey = prepared.survey(
+            refs, cache=means.workspace.cache, steps=steps or None, compute=means.compute, tell=means.tell, pictures=copies
+        )
     if plan is not None and not survey.refs:
         raise _none_usable([*left_out, *survey.rejected])
     pairs: tuple[Pair, ...] = ()

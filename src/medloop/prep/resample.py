@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +17,8 @@ VERSION = 1
 Length: TypeAlias = Annotated[float, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 _LARGEST = 2**31
+_KEPT = 32
+"""Tables of weights kept: images of one collection are of few sizes."""
 
 
 def step(
@@ -63,22 +66,28 @@ def _resampled(pixels: Array, new: tuple[int, ...], factor: tuple[float, ...], *
         length = pixels.shape[2 + axis]
         if new[axis] == length and abs(factor[axis] - 1) <= 1e-3:
             continue
-        where = (np.arange(new[axis]) - (new[axis] - 1) / 2) * factor[axis] + (length - 1) / 2
         if nearest:
+            where = _where(new[axis], length, factor[axis])
             values = values.take(np.clip(np.rint(where), 0, length - 1).astype(np.int64), axis=2 + axis)
         else:
-            values = _weighted(values.astype(kind, copy=False), _weights(where, length, factor[axis]).astype(kind), 2 + axis)
+            values = _weighted(values.astype(kind, copy=False), _weights(new[axis], length, factor[axis], kind), 2 + axis)
     if values.dtype != pixels.dtype:
         values = (np.rint(values) if pixels.dtype.kind in "iub" else values).astype(pixels.dtype)
     return np.ascontiguousarray(values)
 
 
-def _weights(where: Floats, length: int, factor: float) -> Floats:
+def _where(new: int, length: int, factor: float) -> Floats:
+    """``(new,)``: the place of each new voxel among the ``length`` old ones."""
+    return np.asarray((np.arange(new) - (new - 1) / 2) * factor + (length - 1) / 2)
+
+
+@lru_cache(maxsize=_KEPT)
+def _weights(new: int, length: int, factor: float, kind: type[np.floating[Any]]) -> Floats:
     """``(new, length)``: how much each old voxel counts for each new one; beyond the border the border voxel counts."""
     reach = max(1.0, factor)
-    at = np.clip(where, 0, length - 1)[:, None]
+    at = np.clip(_where(new, length, factor), 0, length - 1)[:, None]
     weights: Floats = np.maximum(0.0, 1 - np.abs(np.arange(length) - at) / reach)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True)).astype(kind)
 
 
 def _weighted(values: Array, weights: Floats, axis: int) -> Array:

@@ -30,12 +30,12 @@ class Keys:
     """Names under which results are kept; they change with whatever would change the results.
 
     ``reading`` and ``refusing``: by reader, what a stamp contains and why it cannot be used (an upgraded decoder tries again).
-    ``picture``: facts of pictures. ``array``: prepared arrays, None where none are wanted.
+    ``picture``: facts of pictures, ``array``: prepared arrays; None where none are wanted.
     """
 
     reading: Mapping[str, str]
     refusing: Mapping[str, str]
-    picture: str
+    picture: str | None
     array: str | None
 
 
@@ -49,12 +49,13 @@ class Job:
     keys: Keys
 
 
-def keys_of(names: Iterable[str], steps: Sequence[Step] | None) -> Keys:
-    """The keys for these readers and this preparation."""
+def keys_of(names: Iterable[str], steps: Sequence[Step] | None, *, pictures: bool) -> Keys:
+    """The keys for these readers and this preparation; facts of pictures are kept with ``pictures``."""
     reading = {name: f"read/{name}/{registry.load('readers', name).VERSION}" for name in sorted(set(names))}
     environment = hashlib.blake2b(repr((MEDLOOP, *map(_installed, _DECODERS))).encode(), digest_size=6).hexdigest()
     array = None if steps is None else f"array/{prep.key(steps)}"
-    return Keys(reading, {name: f"{key}/{environment}" for name, key in reading.items()}, f"picture/{VERSION}", array)
+    refusing = {name: f"{key}/{environment}" for name, key in reading.items()}
+    return Keys(reading, refusing, f"picture/{VERSION}" if pictures else None, array)
 
 
 def cut(refs: Sequence[ImageRef], positions: Sequence[int], workers: int) -> Iterator[list[int]]:
@@ -92,7 +93,7 @@ def _one(out: Writer, ref: ImageRef, image: Image, keys: Keys, prepare: Callable
         if bool((image.pixels == image.pixels.flat[0]).all()):
             raise Unreadable("every pixel has the same value")
         digest = bytes.fromhex(readers.digest_of(image))
-        if not out.has(keys.picture, digest):
+        if keys.picture is not None and not out.has(keys.picture, digest):
             out.add(keys.picture, digest, picture_of(image).to_row())
     except Unreadable as error:
         out.refuse(keys.refusing[ref.reader], ref.stamp, str(error))

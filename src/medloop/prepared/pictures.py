@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medloop.dataset.pictures import DEPTH, ROW, SIDE, VERSION, Picture, Pictures
+from medloop.cache.pictures import DEPTH, ROW, SIDE, VERSION, Picture, Pictures
 from medloop.errors import Unreadable
 from medloop.prepared.burnt_in import text_score
 from medloop.types import Array, Floats, Image

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from medloop import prep
 from medloop.cache.arrays import ArrayCache, Place
+from medloop.cache.pictures import ROW, Pictures
 from medloop.compute import Compute, Died
-from medloop.dataset.pictures import ROW, Pictures
 from medloop.prepared._jobs import Job, Keys, cut, keys_of, run
 from medloop.prepared.arrays import PreparedArrays, RowKind, open_shard
 from medloop.progress import QUIET, Progress
@@ -33,7 +33,8 @@ class Survey:
     """What is known after every image has been decoded; all rows are aligned.
 
     ``refs``: those that can be used, with ``digest`` filled. ``kept``: their positions in the refs that were given.
-    ``rejected``: the others. ``pictures``: facts of each. ``arrays``: prepared images, None where no steps were given.
+    ``rejected``: the others. ``pictures``: facts of each (none where they were not asked for). ``arrays``: prepared images, None
+    where no steps were given.
     """
 
     refs: tuple[ImageRef, ...]
@@ -44,9 +45,17 @@ class Survey:
 
 
 def survey(
-    refs: Sequence[ImageRef], *, cache: Path, steps: Sequence[Step] | None, compute: Compute, tell: Progress = QUIET
+    refs: Sequence[ImageRef],
+    *,
+    cache: Path,
+    steps: Sequence[Step] | None,
+    compute: Compute,
+    tell: Progress = QUIET,
+    pictures: bool = True,
 ) -> Survey:
     """Read and prepare ``refs``. ``cache``: the workspace's cache folder. Files whose stamp is known are not opened.
+
+    Without ``pictures`` their facts, by which copies and burnt-in text are found, are left out: a third of the work.
 
     Unreadable and uniform images, and those that ``steps`` bring to another shape than most, are rejected with a reason each.
     Raises `InputError` for wrong steps and for a disk that is full or cannot be written.
@@ -54,7 +63,7 @@ def survey(
     if not all(ref.stamp for ref in refs):
         raise ValueError("every reference needs a stamp: results are kept by it")
     plan = None if steps is None else prep.checked(steps)
-    keys = keys_of((ref.reader for ref in refs), plan)
+    keys = keys_of((ref.reader for ref in refs), plan, pictures=pictures)
     folder = cache / "arrays"
     with explained(folder), ArrayCache(folder) as index:
         known = _look(index, refs, keys)
@@ -71,7 +80,7 @@ class _Known:
 
     digests: list[bytes | None]
     refused: dict[int, str]
-    pictures: Mapping[bytes, Place]
+    pictures: Mapping[bytes, Place] | None
     arrays: Mapping[bytes, Place] | None
     missing: list[int]
 
@@ -85,7 +94,7 @@ def _look(index: ArrayCache, refs: Sequence[ImageRef], keys: Keys) -> _Known:
         reasons[reader] = index.refusals(keys.refusing[reader], stamps)
     digests = [by_stamp[ref.reader].get(ref.stamp) for ref in refs]
     distinct = list({digest for digest in digests if digest is not None})
-    pictures = index.places(keys.picture, distinct)
+    pictures = None if keys.picture is None else index.places(keys.picture, distinct)
     arrays = None if keys.array is None else index.places(keys.array, distinct)
     unprepared = {} if keys.array is None else index.refusals(keys.array, distinct)
     refused: dict[int, str] = {}
@@ -94,7 +103,7 @@ def _look(index: ArrayCache, refs: Sequence[ImageRef], keys: Keys) -> _Known:
         reason = reasons[ref.reader].get(ref.stamp) or (unprepared.get(digest) if digest is not None else None)
         if reason is not None:
             refused[at] = reason
-        elif digest is None or digest not in pictures or (arrays is not None and digest not in arrays):
+        elif digest is None or any(kept is not None and digest not in kept for kept in (pictures, arrays)):
             missing.append(at)
     return _Known(digests, refused, pictures, arrays, missing)
 
@@ -134,9 +143,9 @@ def _assembled(index: ArrayCache, refs: Sequence[ImageRef], known: _Known, steps
     return Survey(used, kept, rejected, _pictures(index, digests, known.pictures), arrays)
 
 
-def _pictures(index: ArrayCache, digests: Sequence[bytes], places: Mapping[bytes, Place]) -> Pictures:
+def _pictures(index: ArrayCache, digests: Sequence[bytes], places: Mapping[bytes, Place] | None) -> Pictures:
     """Facts of each picture, in a nameless file that goes with the last reference to it: memory does not grow with them."""
-    if not digests:
+    if places is None or not digests:
         return Pictures(np.zeros(0, ROW))
     with tempfile.TemporaryFile(dir=index.folder) as file:
         rows = np.memmap(file, ROW, mode="w+", shape=(len(digests),))
