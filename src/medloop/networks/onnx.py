@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from medloop.networks import running
+from medloop.networks._padding import settle
 from medloop.torch_compat import torch
 from medloop.types import Array
 
@@ -31,11 +32,13 @@ def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str
     pixels = torch.zeros((2, *example), dtype=torch.uint8)
     stream: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        # torch's exporter by tracing is the one that needs no onnxscript and takes a second; it says it is the older one, and that
-        # sizes of one image, which do not change here, become constants.
+        settle(still, pixels)
+        # torch's exporter by tracing is the one that needs no onnxscript and takes a second; it says it is the older one, that
+        # sizes of one image, which do not change here, become constants, and that a GRU needs states of the batch's size (it has).
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size other than 1", category=UserWarning)
         torch.onnx.export(
             still,
             (pixels,),
