@@ -36,7 +36,7 @@ def _cut(maps: torch.Tensor, side: int) -> list[torch.Tensor]:
     """The cells of a grid of ``side`` by ``side``; those of a map smaller than the grid overlap."""
     if side == 1:
         return [maps]
-    rows, columns = (_edges(size, side) for size in maps.shape[-2:])
+    rows, columns = (_edges(int(size), side) for size in maps.shape[-2:])  # a traced size would round to 0, not down
     return [maps[..., top:bottom, left:right] for top, bottom in rows for left, right in columns]
 
 
