@@ -75,7 +75,7 @@ def at_hand() -> dict[str, str]:
 
 @cache
 def known(name: str) -> Any:
-    """What timm states of the weights of that name (repository, licence, mean, deviation). Raises `InputError` for an unknown name."""
+    """What timm states of the weights of that name: repository, licence, mean, deviation. Raises `InputError` if unknown."""
     kind, _, tag = name.partition(".")
     facts = timm.models.get_pretrained_cfg(name) if timm.is_model(kind) else None
     if facts is None or (tag and facts.tag != tag):
