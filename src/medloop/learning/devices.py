@@ -18,6 +18,9 @@ from lightning_fabric import Fabric
 
 from medloop.errors import InputError
 
+# It tells of precision and processes, which are chosen and told here. Set on import, for so it holds in started processes, too.
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
 _WRITTEN = re.compile(r"(auto|cpu|cuda)(?::(\d+))?(?:\*(\d+))?")
 _ALLOWED = "auto, cpu, cuda, cuda:N for the GPU of that number, cuda*N or cpu*N for N processes."
 
@@ -81,13 +84,7 @@ def has_bf16(kind: str) -> bool:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Lightning's advice to people who write their own loop is not for those who use ours."""
-    log = logging.getLogger("lightning_fabric")
-    level = log.level
     with warnings.catch_warnings():
         # It recommends GPUs that were left out on purpose.
         warnings.filterwarnings("ignore", message="GPU available but not used", module=r"lightning_fabric\..*")
-        try:
-            log.setLevel(logging.WARNING)  # it tells of its precision, which is chosen and told here
-            yield
-        finally:
-            log.setLevel(level)
+        yield

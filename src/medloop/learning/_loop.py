@@ -1,0 +1,319 @@
+"""A training under way, in one process of perhaps several."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medloop.errors import InputError
+from medloop.learning import checkpoints, schedule
+from medloop.learning._batches import Batch, batches, evenly, inputs, laid_out
+from medloop.learning.average import Average
+from medloop.learning.checkpoints import Checkpoint
+from medloop.learning.lesson import Cases, Lesson, Trained
+from medloop.learning.sampling import order
+from medloop.progress import Tick
+from medloop.types import Array, Json
+
+R = TypeVar("R")
+
+_LOOK_EVERY = 16  # steps between two looks at a GPU's losses, for each look waits for it
+_WRITING_SHARE = 0.05
+_LEAST_AT_ONCE = 2  # batch norm needs two
+_NO_MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory")
+
+
+class _Ended(Exception):
+    """Training ends here."""
+
+    def __init__(self, why: str, where: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.where = where
+
+
+class Loop:
+    """One training. Make it, then `run` it once."""
+
+    def __init__(self, lesson: Lesson, fabric: Fabric) -> None:
+        self.lesson, self.plan, self.fabric = lesson, lesson.plan, fabric
+        self.folder = None if lesson.folder is None else lesson.folder / lesson.key()
+        self.net: Any = fabric.to_device(lesson.net).to(memory_format=torch.channels_last)
+        self.blocks = [list(block) for block in self.net.blocks()]
+        self.optimiser: Any = fabric.setup_optimizers(schedule.optimiser(self.blocks, self.plan))
+        self.module: Any = None
+        self.frozen = -1
+        self.average = Average(self.net, self.plan)
+        self.best, self.best_epoch, self.best_score = checkpoints.plain(self.net.state_dict()), 0, -math.inf
+        self.history: list[dict[str, Json]] = []
+        self.ended: _Ended | None = None
+        self.at_once = self.plan.at_once or math.ceil(self.plan.batch / fabric.world_size)
+        self.written = (-math.inf, 0.0)
+        self.targets, self.weights = self._there(lesson.train.targets), self._there(lesson.train.weights)
+        self.steps = max(1, math.ceil(len(self._order(1)) / self.plan.batch))
+
+    def run(self) -> Trained:
+        """All epochs, from the last checkpoint on."""
+        self._go_on()
+        if self.ended is None:
+            left = max(0, self.plan.last - len(self.history))
+            with self.lesson.tell.task(self.lesson.label, left * self.steps) as tick:
+                self.ended = self._epochs(tick)
+            self._keep_end(self.ended)
+        return self._result(self.ended)
+
+    def _epochs(self, tick: Tick) -> _Ended:
+        """Epoch after epoch, and why they ended."""
+        try:
+            for epoch in range(len(self.history) + 1, self.plan.last + 1):
+                self._worth_while()
+                self._epoch(epoch, tick)
+                self._keep(epoch)
+        except _Ended as ended:
+            return ended
+        return _Ended("done")
+
+    def _epoch(self, epoch: int, tick: Tick) -> None:
+        """Train, evaluate, remember."""
+        start = self.lesson.clock()
+        count = schedule.frozen_in(epoch, len(self.blocks), self.plan)
+        schedule.freeze(self.net, self.blocks, count, keep=self.plan.norms == "keep")
+        if count != self.frozen:  # processes agree once for all whose gradients they join
+            self.module, self.frozen = self.fabric.setup_module(self.net), count
+        order = self._order(epoch)
+        loss = self._steps(epoch, order, tick)
+        seconds = self.lesson.clock() - start
+        self.average.after_epoch(epoch)
+        with self.average.in_place():
+            validation_loss, score = self._evaluate(epoch)
+            if self.best_epoch == 0 or self.lesson.validation is None or score > self.best_score:
+                self.best, self.best_epoch, self.best_score = checkpoints.plain(self.net.state_dict()), epoch, score
+        row = {"epoch": epoch, "loss": loss, "validation_loss": validation_loss}
+        row |= {"score": score if math.isfinite(score) else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}
+        self.history.append(row | {"seconds": seconds, "images_per_second": len(order) / max(seconds, 1e-9)})
+
+    def _steps(self, epoch: int, order: NDArray[np.int64], tick: Tick) -> float:
+        """One epoch's steps; the mean loss."""
+        fabric = self.fabric
+        losses = torch.zeros(self.steps, device=fabric.device)
+        look_every = 1 if fabric.device.type == "cpu" else _LOOK_EVERY
+        since = 0
+        for batch in batches(self.lesson.train, order, epoch, self.steps, fabric.global_rank, fabric.world_size):
+            schedule.set_rates(self.optimiser, self._share((epoch - 1) * self.steps + batch.step))
+            losses[batch.step] = self._step(batch)
+            done = batch.step + 1
+            if done - since == look_every or done == self.steps:
+                found = self._checked(epoch, fabric.all_reduce(losses[:done].clone()))
+                tick(done - since, self._note(epoch, float(found.mean())))
+                since = done
+        sizes = np.diff(evenly(len(order), self.steps))
+        return float(np.average(found.cpu().numpy().astype(np.float64), weights=sizes))
+
+    def _step(self, batch: Batch) -> Tensor:
+        """One step of the optimiser, and the loss before it."""
+        loss = self._within_memory(lambda: self._gradients(batch), len(batch.positions))
+        if self.plan.clip > 0:
+            self.fabric.clip_gradients(self.module, self.optimiser, max_norm=self.plan.clip, error_if_nonfinite=False)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.average.after_step()
+        return loss
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Forward and backward, ``at_once`` images at a time. The loss, without a wait for the device."""
+        total = torch.zeros((), device=self.fabric.device)
+        parts = list(batch.parts(self.at_once))
+        for number, part in enumerate(parts):
+            self._seed(part.epoch, part.step, number)
+            places = torch.from_numpy(part.positions).to(self.fabric.device)
+            pixels, targets = self.fabric.to_device(part.inputs), self.targets[places]
+            if self.lesson.augment is not None:
+                pixels, targets = self.lesson.augment(pixels, targets, part.epoch, part.first)
+            weights = None if self.weights is None else self.weights[places]
+            with self.fabric.no_backward_sync(self.module, enabled=number + 1 < len(parts)):
+                loss = self.lesson.loss(self.module(laid_out(pixels)), targets, weights) * part.share
+                self.fabric.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _evaluate(self, epoch: int) -> tuple[float | None, float]:
+        """Loss and score on the validation cases."""
+        cases = self.lesson.validation
+        if cases is None:
+            return None, -math.inf
+        self.net.eval()
+        outputs = self._within_memory(lambda: self._outputs(cases), len(cases))
+        loss = float(self.lesson.loss(outputs, self._there(cases.targets), self._there(cases.weights)))
+        if not math.isfinite(loss) or not bool(torch.isfinite(outputs).all()):
+            raise _Ended("nan", f"on the validation cases after epoch {epoch}")
+        return loss, -loss if self.lesson.score is None else float(self.lesson.score(outputs.cpu().numpy(), cases.targets))
+
+    @torch.no_grad()
+    def _outputs(self, cases: Cases) -> Tensor:
+        """``(n, ...)`` float32; each process works on its part of the cases, and all get the whole."""
+        shares = evenly(len(cases), self.fabric.world_size)
+        start, end = shares[self.fabric.global_rank], shares[self.fabric.global_rank + 1]
+        whole: Tensor | None = None
+        with self.fabric.autocast():
+            for a in range(start, max(end, start + 1), self.at_once):  # one at least, to know the shape
+                rows = slice(a, min(a + self.at_once, max(end, start + 1)))
+                found = self.net(laid_out(self.fabric.to_device(inputs(cases, rows)))).float()
+                whole = found.new_zeros(len(cases), *found.shape[1:]) if whole is None else whole
+                whole[rows] = found if end > start else 0
+        joined: Tensor = self.fabric.all_reduce(whole, reduce_op="sum")
+        return joined
+
+    def _within_memory(self, work: Callable[[], R], images: int) -> R:
+        """Do the work; again, with half as many images at once, where memory does not hold them."""
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                why = str(error)
+            self.optimiser.zero_grad()  # what the error held is free by now
+            self._halve(min(self.at_once, images), why)
+
+    def _halve(self, used: int, why: str) -> None:
+        """Fewer images at once from now on. Processes that share a batch cannot: each waits for the other's gradients."""
+        several = self.fabric.world_size > 1
+        if used <= _LEAST_AT_ONCE or several:
+            raise InputError(
+                "out-of-memory",
+                got=f"Memory does not hold {used} images at once in this network ({why}).",
+                allowed="A network and images that memory holds.",
+                fix="Choose a smaller batch." if several else "Choose a smaller network or smaller images, or train fewer layers.",
+            )
+        self.at_once = max(_LEAST_AT_ONCE, used // 2)
+        self.lesson.tell.say(f"Memory does not hold {used} images at once: {self.at_once} from now on; a step learns from as many.")
+        if self.fabric.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _checked(self, epoch: int, losses: Tensor) -> Tensor:
+        """The losses so far. Training ends where one is no number any more, or time is over."""
+        wrong = torch.nonzero(~torch.isfinite(losses)).flatten()
+        if len(wrong):
+            step = int(wrong[0])
+            rate = self.plan.rate * self._share((epoch - 1) * self.steps + step)
+            raise _Ended("nan", f"in epoch {epoch}, batch {step + 1} of {self.steps}, at rate {rate:.2g}")
+        if self._any(self.lesson.clock() > self.lesson.deadline):
+            raise _Ended("deadline")
+        return losses
+
+    def _worth_while(self) -> None:
+        """No epoch is begun when patience is lost, and none that would not end before the deadline."""
+        if self.lesson.validation is not None and 0 < self.plan.patience <= len(self.history) - self.best_epoch:
+            raise _Ended("patience")
+        expected = float(self.history[-1]["seconds"]) if self.history else 0.0
+        if self._any(self.lesson.clock() + expected > self.lesson.deadline):
+            raise _Ended("deadline")
+
+    def _any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.fabric.world_size == 1:
+            return here
+        return bool(self.fabric.all_reduce(torch.tensor(float(here), device=self.fabric.device)) > 0)
+
+    def _share(self, step: int) -> float:
+        """Of the rate, at a step of the whole training."""
+        return schedule.factor(step, self.plan.epochs * self.steps, self.plan)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Positions within the training cases."""
+        if self.lesson.order is not None:
+            return np.asarray(self.lesson.order(epoch), np.int64)
+        return order(len(self.lesson.train), self.lesson.seed, epoch)
+
+    def _there(self, values: Array | None) -> Any:
+        """On the device."""
+        return None if values is None else torch.from_numpy(np.ascontiguousarray(values)).to(self.fabric.device)
+
+    def _seed(self, *where: int) -> None:
+        """What dropout draws next depends on where in the training it is."""
+        sequence = np.random.SeedSequence([self.lesson.seed, self.fabric.global_rank, *where])
+        number = int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        torch.default_generator.manual_seed(number)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+
+    def _note(self, epoch: int, loss: float) -> str:
+        """For the progress line."""
+        note = f"epoch {epoch} of {self.plan.last}, loss {loss:.3f}"
+        last = self.history[-1] if self.history else {"validation_loss": None}
+        if last["validation_loss"] is not None:
+            note += f", validation {last['validation_loss']:.3f}"
+            note += f", score {last['score']:.3f}" if self.lesson.score is not None and last["score"] is not None else ""
+        return note
+
+    def _keep(self, epoch: int) -> None:
+        """Write a checkpoint, unless writing would take a good part of the time."""
+        before, took = self.written
+        start = self.lesson.clock()
+        if self.folder is None or not self.fabric.is_global_zero or took > _WRITING_SHARE * (start - before):
+            return
+        remembered = checkpoints.optimiser_tensors(self.optimiser.optimizer)
+        net = self.net.state_dict()
+        checkpoints.save(self.folder, Checkpoint(epoch, self._said(), net, remembered, self.average.tensors, self.best))
+        self.written = (self.lesson.clock(), self.lesson.clock() - start)
+
+    def _keep_end(self, ended: _Ended) -> None:
+        """Of a training that has ended only the result is kept; one that lacked time can be gone on with."""
+        if self.folder is not None and self.fabric.is_global_zero and ended.why != "deadline":
+            said = {**self._said(), "ended": [ended.why, ended.where]}
+            checkpoints.save(self.folder, Checkpoint(len(self.history) + 1, said, best=self.best))
+
+    def _said(self) -> dict[str, Json]:
+        """What of the state is no tensor."""
+        return {
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score if math.isfinite(self.best_score) else None,
+            "average_count": self.average.count,
+            "at_once": self.at_once,
+        }
+
+    def _go_on(self) -> None:
+        """Take up the last checkpoint of this very lesson, if there is one."""
+        found = None if self.folder is None else checkpoints.load(self.folder)
+        if found is None:
+            return
+        said = found.said
+        self.best, self.best_epoch, self.at_once = dict(found.best), int(said["best_epoch"]), int(said["at_once"])
+        self.best_score = -math.inf if said["best_score"] is None else float(said["best_score"])
+        self.history = [dict(row) for row in said["history"]]
+        if "ended" in said:
+            self.ended = _Ended(*said["ended"])
+            return
+        self.net.load_state_dict(found.net)
+        checkpoints.restore_optimiser(self.optimiser.optimizer, found.optimiser)
+        self.average.restore(found.average, int(said["average_count"]))
+        self.lesson.tell.say(f"Training goes on after epoch {found.epoch} of {self.plan.last}.")
+
+    def _result(self, ended: _Ended) -> Trained:
+        """The best weights, and what is told of the rest."""
+        if ended.why == "nan":
+            kept = f"the weights after epoch {self.best_epoch} are kept" if self.best_epoch else "the first weights are kept"
+            self.lesson.tell.say(f"The loss was no longer a number {ended.where}: training ends, {kept}.")
+        self.net.to("cpu").to(memory_format=torch.contiguous_format)
+        self.net.load_state_dict(self.best)
+        self.net.eval()
+        whole = math.ceil(self.plan.batch / self.fabric.world_size)
+        plan = dataclasses.replace(self.plan, at_once=self.at_once if self.at_once < whole else 0)
+        if ended.why == "deadline":
+            plan = dataclasses.replace(plan, stop_after=len(self.history))
+        seconds = sum(float(row["seconds"]) for row in self.history)
+        batch = min(self.at_once * self.fabric.world_size, self.plan.batch)
+        return Trained(self.best, self.history, self.best_epoch, ended.why, ended.where, plan, batch, seconds)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in _NO_MEMORY)
