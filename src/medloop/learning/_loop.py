@@ -94,7 +94,8 @@ class Loop:
         self.average.after_epoch(epoch)
         with self.average.in_place():
             validation_loss, score = self._evaluate(epoch)
-            if self.best_epoch == 0 or self.lesson.validation is None or score > self.best_score:
+            last = self.lesson.validation is None or self.plan.kept == "last"
+            if self.best_epoch == 0 or last or score > self.best_score:
                 self.best, self.best_epoch, self.best_score = checkpoints.plain(self.net.state_dict()), epoch, score
         row = {"epoch": epoch, "loss": loss, "validation_loss": validation_loss}
         row |= {"score": score if math.isfinite(score) else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}

@@ -15,6 +15,7 @@ _WORDS = {
     "schedule": ("cosine", "constant", "step"),
     "norms": ("learn", "keep"),
     "average": ("none", "ema", "swa"),
+    "kept": ("best", "last"),
     "precision": ("auto", "32", "bf16"),
 }
 _LOWEST = {
@@ -44,10 +45,11 @@ class Plan:
     after 60 % and to a hundredth after 85 %. ``frozen``: blocks, from the stem on, that are never trained. ``unfreeze_every``: the
     head alone is trained first and one more block after that many epochs each (0: all at once). ``norms``: ``keep`` leaves the
     statistics of batch norms as they are. ``clip``: longest gradient (0: any). ``average``: of the weights, ``ema`` with
-    ``ema_decay`` a step, ``swa`` over the epochs after the share ``swa_from``. ``patience``: epochs without a better score on the
-    validation cases before training ends (0: never). ``precision``: ``auto`` is bfloat16 where the processor has it.
-    ``stop_after``: ends after that many epochs, with the rates of all ``epochs`` (0: does not); so a training that a deadline cut
-    short can be repeated.
+    ``ema_decay`` a step, ``swa`` over the epochs after the share ``swa_from``. ``kept``: the weights of the ``best`` epoch on the
+    validation cases, or those of the ``last``, so that the validation cases' scores stay honest. ``patience``: epochs without a
+    better score before training ends (0: never). ``precision``: ``auto`` is bfloat16 where the processor has it. ``stop_after``:
+    ends after that many epochs, with the rates of all ``epochs`` (0: does not); so a training that a deadline cut short can be
+    repeated.
     """
 
     epochs: int = 10
@@ -69,6 +71,7 @@ class Plan:
     ema_decay: float = 0.99
     swa_from: float = 0.75
     patience: int = 0
+    kept: str = "best"
     precision: str = "auto"
     stop_after: int = 0
 
