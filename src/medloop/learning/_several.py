@@ -23,7 +23,7 @@ from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from medloop.errors import MedloopError
-from medloop.learning import checkpoints, devices
+from medloop.learning import checkpoints
 from medloop.learning._loop import Loop
 from medloop.learning.checkpoints import Checkpoint
 from medloop.learning.devices import Place
@@ -41,7 +41,7 @@ def train(lesson: Lesson, place: Place) -> Trained:
     errors: list[MedloopError] = []
     ear = threading.Thread(target=_listen, args=(queue, lesson.tell, errors), daemon=True)
     ear.start()
-    with tempfile.TemporaryDirectory() as folder, devices.quiet(), _own_port():
+    with tempfile.TemporaryDirectory() as folder, _own_port():
         sent = dataclasses.replace(lesson, tell=Teller(queue), clock=time.monotonic, deadline=time.monotonic() + left_s)
         try:
             place.fabric().launch(partial(_process, sent, Path(folder)))
@@ -68,8 +68,7 @@ def _process(lesson: Lesson, folder: Path, fabric: Fabric) -> None:
     first = fabric.is_global_zero
     own = dataclasses.replace(lesson, net=copy.deepcopy(lesson.net), tell=lesson.tell if first else Teller(None))
     try:
-        with devices.quiet():
-            trained = Loop(own, fabric).run()
+        trained = Loop(own, fabric).run()
     except MedloopError as error:
         lesson.tell.queue.put(("error", error))  # type: ignore[attr-defined]
         raise

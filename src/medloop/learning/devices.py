@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -44,13 +41,12 @@ class Place:
     def fabric(self) -> Fabric:
         """Lightning Fabric for this place; processes are started by `Fabric.launch`."""
         several = self.processes > 1
-        with quiet():
-            return Fabric(
-                accelerator=self.kind,
-                devices=self.processes if several or self.kind == "cpu" else [self.first],
-                strategy="ddp_spawn" if several else "auto",
-                precision="bf16-mixed" if self.bf16 else "32-true",
-            )
+        return Fabric(
+            accelerator=self.kind,
+            devices=self.processes if several or self.kind == "cpu" else [self.first],
+            strategy="ddp_spawn" if several else "auto",
+            precision="bf16-mixed" if self.bf16 else "32-true",
+        )
 
 
 def place(device: str = "auto", precision: str = "auto") -> Place:
@@ -79,12 +75,3 @@ def has_bf16(kind: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     can = torch.cpu.get_capabilities()
     return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Lightning's advice to people who write their own loop is not for those who use ours."""
-    with warnings.catch_warnings():
-        # It recommends GPUs that were left out on purpose.
-        warnings.filterwarnings("ignore", message="GPU available but not used", module=r"lightning_fabric\..*")
-        yield

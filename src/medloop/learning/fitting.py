@@ -28,5 +28,5 @@ def train(lesson: Lesson) -> Trained:
     place = devices.place(lesson.device, lesson.plan.precision)
     if place.processes > 1:
         return _several.train(lesson, place)
-    with torch.random.fork_rng(devices=[place.first] if place.kind == "cuda" else []), devices.quiet():
+    with torch.random.fork_rng(devices=[place.first] if place.kind == "cuda" else []):
         return Loop(lesson, place.fabric()).run()
