@@ -24,17 +24,20 @@ _SAMPLE = 6000
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A head as data. ``features``: positions in the recipe's list. ``even``: each feature counts the same, however many numbers it
-    has. ``components``: principal components kept (0: no such step). ``params``: the estimator's."""
+    has; where a feature's columns have names, each named block. ``components``: principal components kept (0: no such step).
+    ``params``: the estimator's. ``blocks``: names of the columns that are read (empty: all)."""
 
     features: tuple[int, ...]
     estimator: str
     params: Mapping[str, Json] = field(default_factory=dict)
     even: bool = False
     components: int = 0
+    blocks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
-        """Plain JSON."""
-        return asdict(self) | {"features": list(self.features), "params": dict(self.params)}
+        """Plain JSON; without ``blocks`` where all are read."""
+        told = asdict(self) | {"features": list(self.features), "params": dict(self.params), "blocks": list(self.blocks)}
+        return told if self.blocks else {key: value for key, value in told.items() if key != "blocks"}
 
     @staticmethod
     def from_json(content: Mapping[str, Json]) -> Spec:
@@ -46,6 +49,7 @@ class Spec:
             dict(given.get("params", {})),
             bool(given.get("even", False)),
             int(given.get("components", 0)),
+            tuple(str(each) for each in given.get("blocks", ())),
         )
 
 
@@ -88,13 +92,13 @@ class Head:
 
     def raw(self, tables: Ready, rows: Integers) -> Floats:
         """``(n, K)`` raw scores of rows of the tables."""
-        return np.concatenate([self.scorer.raw(self.scale(take(tables, self.spec.features, part))) for part in blocks(rows)])
+        return np.concatenate([self.scorer.raw(self.scale(_read(self.spec, tables, part))) for part in blocks(rows)])
 
     def finished(self, tables: Ready, rows: Integers, unit: float) -> Head:
         """As it can be saved: trees become ONNX, checked against scikit-learn on these rows."""
         scorer = self.scorer
         if isinstance(scorer, Growing):
-            scorer = scorer.finished(self.scale(take(tables, self.spec.features, rows[:BLOCK])))
+            scorer = scorer.finished(self.scale(_read(self.spec, tables, rows[:BLOCK])))
         return replace(self, scorer=scorer, unit=unit)
 
 
@@ -103,20 +107,24 @@ def learn(spec: Spec, tables: Ready, rows: Integers, values: Array, target: Targ
     scale = _scale(spec, tables, rows, seed)
     z = np.empty((len(rows), scale.width), np.float32)
     for start, part in zip(range(0, len(rows), BLOCK), blocks(rows), strict=True):
-        z[start : start + BLOCK] = scale(take(tables, spec.features, part))
+        z[start : start + BLOCK] = scale(_read(spec, tables, part))
     task = Task(spec.params, target.kind, z, values, max(1, len(target.classes)), seed, threads)
     return Head(spec, scale, _estimators.fit(spec.estimator, task))
+
+
+def _read(spec: Spec, tables: Ready, rows: Integers) -> Floats:
+    return take(tables, spec.features, rows, spec.blocks)
 
 
 def _scale(spec: Spec, tables: Ready, rows: Integers, seed: int) -> Scale:
     mean, deviation = _moments(spec, tables, rows)
     live = deviation > 1e-6 * np.maximum(1e-6, np.abs(mean))
     inverse = np.where(live, 1 / np.where(live, deviation, 1.0), 0.0)
-    sizes = [tables[each].width for each in spec.features]
+    sizes = [size for each in spec.features for size in tables[each].widths(spec.blocks)]
     weight = np.concatenate([np.full(size, 1 / math.sqrt(size) if spec.even else 1.0) for size in sizes])
     bare = Scale(*(each.astype(np.float32) for each in (mean, inverse, weight)))
     few = rows if len(rows) <= _SAMPLE else np.sort(np.random.default_rng(seed).permutation(rows)[:_SAMPLE])
-    z = bare(take(tables, spec.features, few))
+    z = bare(_read(spec, tables, few))
     if 0 < spec.components < min(z.shape):
         pca = PCA(spec.components, svd_solver="randomized", iterated_power=4, random_state=seed).fit(z)
         centre, basis = pca.mean_.astype(np.float32), np.ascontiguousarray(pca.components_.T, np.float32)
@@ -129,8 +137,8 @@ def _scale(spec: Spec, tables: Ready, rows: Integers, seed: int) -> Scale:
 
 def _moments(spec: Spec, tables: Ready, rows: Integers) -> tuple[Floats, Floats]:
     """Mean and deviation of each feature, read in blocks, in float64."""
-    mean = sum(take(tables, spec.features, part).sum(axis=0, dtype=np.float64) for part in blocks(rows)) / len(rows)
-    parts = (take(tables, spec.features, part) - mean for part in blocks(rows))
+    mean = sum(_read(spec, tables, part).sum(axis=0, dtype=np.float64) for part in blocks(rows)) / len(rows)
+    parts = (_read(spec, tables, part) - mean for part in blocks(rows))
     squares = sum(np.einsum("nd,nd->d", part, part) for part in parts)
     return np.asarray(mean), np.sqrt(np.asarray(squares) / len(rows))
 

@@ -7,7 +7,7 @@ features that learn nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from medloop import features
 from medloop.compute import Compute
 from medloop.families._job import FitJob
-from medloop.features import Feature, State
+from medloop.features import Block, Feature, State
 from medloop.prepared.arrays import PreparedArrays
 from medloop.progress import QUIET, Progress
 from medloop.types import Array, Floats, Integers
@@ -30,10 +30,12 @@ _SHARE = 0.125
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Features ``(N, D)``, most often mapped from disk, of which the rows ``index`` are meant."""
+    """Features ``(N, D)``, most often mapped from disk, of which the rows ``index`` are meant. ``blocks``: its columns by name
+    (empty where they have none)."""
 
     values: Floats
     index: Integers
+    blocks: tuple[Block, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -43,9 +45,19 @@ class Table:
         """Numbers an image."""
         return int(self.values.shape[1])
 
-    def take(self, rows: Integers) -> Floats:
-        """A copy ``(n, D)`` of rows of this table."""
-        return self.values[self.index[rows]]
+    def take(self, rows: Integers, wanted: Sequence[str] = ()) -> Floats:
+        """A copy ``(n, D)`` of rows of this table: of all columns, or of the blocks that are wanted."""
+        found = self.values[self.index[rows]]
+        parts = [found[:, start:end] for name, start, end in self._places() if name in wanted]
+        return np.concatenate(parts, axis=1) if wanted and self.blocks else found
+
+    def widths(self, wanted: Sequence[str] = ()) -> list[int]:
+        """Columns of each block that is wanted; of all together where they have no names."""
+        return [end - start for name, start, end in self._places() if not wanted or name in wanted] if self.blocks else [self.width]
+
+    def _places(self) -> list[tuple[str, int, int]]:
+        ends = np.cumsum([block.width for block in self.blocks], dtype=int).tolist()
+        return [(block.name, end - block.width, end) for block, end in zip(self.blocks, ends, strict=True)]
 
 
 Ready = Mapping[int, Table]
@@ -64,7 +76,7 @@ def table(
     """The features of ``indices``; with a cache those of all images are computed, unless few of them are wanted."""
     wanted = computed(arrays, indices, cache)
     values = features.table(arrays, wanted, feature, state=state, compute=compute, cache=cache, tell=tell)
-    return Table(values, indices if wanted is not indices else np.arange(len(indices)))
+    return Table(values, indices if wanted is not indices else np.arange(len(indices)), feature.blocks(state))
 
 
 def computed(arrays: PreparedArrays, indices: Integers, cache: Path | None) -> Integers:
@@ -73,9 +85,9 @@ def computed(arrays: PreparedArrays, indices: Integers, cache: Path | None) -> I
     return np.arange(len(arrays)) if whole else indices
 
 
-def take(tables: Ready, positions: tuple[int, ...], rows: Integers) -> Floats:
-    """Rows of several tables side by side, ``(n, D)``."""
-    parts = [tables[each].take(rows) for each in positions]
+def take(tables: Ready, positions: tuple[int, ...], rows: Integers, wanted: Sequence[str] = ()) -> Floats:
+    """Rows of several tables side by side, ``(n, D)``: of all columns, or of the blocks that are wanted."""
+    parts = [tables[each].take(rows, wanted) for each in positions]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
@@ -98,11 +110,8 @@ class Tables(Mapping[int, Table]):
     def __getitem__(self, position: int) -> Table:
         if position not in self._ready:
             job, feature, start = self.job, self.features[position], self.job.clock()
-            state = features.fit(
-                job.arrays, job.train, feature, seed=job.recipe.seed, compute=job.compute, cache=job.cache, tell=job.tell
-            )
+            state = self._state(position)
             self._ready[position] = table(job.arrays, np.asarray(job.train), feature, state, job.compute, job.cache, job.tell)
-            self.states[position] = state
             self.seconds += job.clock() - start
         return self._ready[position]
 
@@ -120,17 +129,40 @@ class Tables(Mapping[int, Table]):
         """Numbers an image, known without computing the table."""
         return self._ready[position].width if position in self._ready else self._probe(position)[1]
 
+    def blocks(self, position: int) -> tuple[Block, ...]:
+        """The columns by name of a feature that is not learnt from the images; empty where they have no names."""
+        feature = self.features[position]
+        return () if feature.source(self.job.arrays) is None else feature.blocks(self._state(position))
+
+    def _state(self, position: int) -> dict[str, Array]:
+        if position not in self.states:
+            job = self.job
+            self.states[position] = features.fit(
+                job.arrays,
+                job.train,
+                self.features[position],
+                seed=job.recipe.seed,
+                compute=job.compute,
+                cache=job.cache,
+                tell=job.tell,
+            )
+        return self.states[position]
+
     def _probe(self, position: int) -> tuple[float, int]:
         if position not in self._probes:
             job, feature = self.job, self.features[position]
             count = min(sum(_PROBE), len(job.train))
             few = np.asarray(job.train)[np.linspace(0, len(job.train) - 1, count).astype(int)]
             start = job.clock()
-            state = feature.module.fit(job.arrays, few, feature.params, job.recipe.seed, job.compute)
-            learnt = job.clock()
+            if feature.source(job.arrays) is None:
+                state = feature.module.fit(job.arrays, few, feature.params, job.recipe.seed, job.compute)
+                learning = 3 * (job.clock() - start)
+            else:
+                state, learning = self._state(position), 0.0
+                features.extract(job.arrays.take(few[:1]), feature, state)
             each, width = self._each(feature, state, few)
             wanted = computed(job.arrays, np.asarray(job.train), job.cache)
-            seconds = 3 * (learnt - start) + 1.2 * each * len(wanted) / max(1, job.compute.workers)
+            seconds = learning + 1.2 * each * len(wanted) / max(1, job.compute.workers)
             if features.cached(job.arrays, wanted, feature, state=state, cache=job.cache):
                 seconds = 0.0
             self._probes[position] = (seconds, width)

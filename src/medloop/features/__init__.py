@@ -4,8 +4,8 @@ A feature is a module of this folder with ``VERSION``, ``Params``, ``CHOICES``, 
 (`medloop.features._contract.FeatureModule`); its file name is its name.
 """
 
-from medloop.features._contract import FeatureModule, Rows, State
+from medloop.features._contract import Block, FeatureModule, Rows, State
 from medloop.features._feature import Feature, feature, suiting
 from medloop.features._table import cached, extract, fit, table
 
-__all__ = ["Feature", "FeatureModule", "Rows", "State", "cached", "extract", "feature", "fit", "suiting", "table"]
+__all__ = ["Block", "Feature", "FeatureModule", "Rows", "State", "cached", "extract", "feature", "fit", "suiting", "table"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -21,6 +22,14 @@ State: TypeAlias = Mapping[str, Array]
 """What a feature has learnt from training images (a vocabulary): arrays by name, ``{}`` for a feature that learns nothing."""
 Part: TypeAlias = tuple[Path, Array]
 """A shard of prepared arrays and the rows wanted of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Neighbouring columns of a feature that belong together, with a name that a head can ask for."""
+
+    name: str
+    width: int
 
 
 def read(parts: Iterable[Part]) -> Array:
@@ -44,7 +53,11 @@ def alive(answer: T | Died, name: str) -> T:
 
 
 class FeatureModule(Protocol):
-    """A module of this room. ``Params`` is a frozen dataclass of JSON values; ``CHOICES`` are alternatives for a search."""
+    """A module of this room. ``Params`` is a frozen dataclass of JSON values; ``CHOICES`` are alternatives for a search.
+
+    It may also have ``source(arrays, params) -> str``, where the state depends on nothing else: it is then not learnt from the
+    images, and made once for all of them; and ``blocks(params, state) -> tuple[Block, ...]``, its columns by name.
+    """
 
     VERSION: int
     Params: type[Any]

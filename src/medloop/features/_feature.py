@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from medloop import registry
 from medloop.errors import InputError
-from medloop.features._contract import FeatureModule
+from medloop.features._contract import Block, FeatureModule, State
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Json
 
@@ -25,6 +25,16 @@ class Feature:
     def module(self) -> FeatureModule:
         """The module of that name."""
         return cast(FeatureModule, registry.load("features", self.name))
+
+    def source(self, arrays: PreparedArrays) -> str | None:
+        """All that the state depends on besides the parameters, or None: it is learnt from images."""
+        asked = getattr(self.module, "source", None)
+        return None if asked is None else str(asked(arrays, self.params))
+
+    def blocks(self, state: State) -> tuple[Block, ...]:
+        """Its columns by name, empty where they have none."""
+        asked = getattr(self.module, "blocks", None)
+        return () if asked is None else tuple(asked(self.params, state))
 
     def to_json(self) -> dict[str, Json]:
         """``{"name": ..., "params": {...}}``, every parameter written out."""
@@ -54,9 +64,9 @@ def suiting(arrays: PreparedArrays) -> tuple[Feature, ...]:
 
 
 def _like(value: Json, default: Any, name: str, key: str, known: Mapping[str, Any]) -> Any:
-    """A JSON value as the type of its default: lists become tuples, whole numbers pass for real ones."""
+    """A JSON value as the type of its default: lists become tuples (empty ones: of whole numbers), whole numbers pass for real."""
     if isinstance(default, tuple) and isinstance(value, (list, tuple)):
-        return tuple(_like(item, default[0], name, key, known) for item in value)
+        return tuple(_like(item, default[0] if default else 0, name, key, known) for item in value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):

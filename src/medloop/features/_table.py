@@ -10,9 +10,12 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import threadpoolctl
@@ -33,13 +36,14 @@ _CHUNK_BYTES = 4 * 2**20
 _CHUNK_ROWS = 256
 _FEW_ROWS = 8
 _CHUNKS = 16
+_LARGE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     parts: tuple[Part, ...]
     feature: Feature
-    state: State
+    state: State | Path
     out: Path | None
 
 
@@ -56,12 +60,15 @@ def fit(
     """The state of a feature, learnt from the images named by ``indices`` only; cached by their content, parameters and seed."""
     indices = np.asarray(indices, np.int64)
     kept = None
+    origin = feature.source(arrays)
     if cache is not None:
-        name = _hash(_identity(feature), {}, arrays.select(indices), seed)
+        told = "" if origin is not None else _key(arrays.select(indices), seed)
+        name = _hash(f"{_identity(feature)}|{origin}", _digest({}), told)
         kept = cache / "features" / f"{feature.name}-{name}.safetensors"
         if kept.exists():
             return dict(load_file(kept))
-    tell.say(f"Learning the feature '{feature.name}' from {len(indices)} images.")
+    if origin is None:
+        tell.say(f"Learning the feature '{feature.name}' from {len(indices)} images.")
     with threadpoolctl.threadpool_limits(1):
         state = feature.module.fit(arrays, indices, feature.params, seed, compute)
     if kept is not None:
@@ -95,20 +102,22 @@ def table(
     chunks = _chunks(arrays, len(indices))
     label = f"feature {feature.name}"
     if cache is None:
-        jobs = (_Job(tuple(arrays.locate(indices[cut])), feature, state, None) for cut in chunks)
-        answers = (alive(rows, feature.name) for rows in compute.map(_rows, jobs, label=label, total=len(chunks), tell=tell))
-        return np.concatenate([rows for rows in answers if isinstance(rows, np.ndarray)], dtype=np.float32)
+        with _handed(state, compute) as handed:
+            jobs = (_Job(tuple(arrays.locate(indices[cut])), feature, handed, None) for cut in chunks)
+            answers = (alive(rows, feature.name) for rows in compute.map(_rows, jobs, label=label, total=len(chunks), tell=tell))
+            return np.concatenate([rows for rows in answers if isinstance(rows, np.ndarray)], dtype=np.float32)
     folder = cache / "features"
-    identity = _identity(feature)
+    identity, seen = _identity(feature), _digest(state)
     whole = _whole(arrays, indices, feature, state, cache)
     if not whole.exists():
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        pieces = [folder / f"{feature.name}-part-{_hash(identity, state, arrays.select(indices[cut]))}.npy" for cut in chunks]
+        pieces = [folder / f"{feature.name}-part-{_hash(identity, seen, _key(arrays.select(indices[cut])))}.npy" for cut in chunks]
         missing = [(cut, piece) for cut, piece in zip(chunks, pieces, strict=True) if not piece.exists()]
-        work = (_Job(tuple(arrays.locate(indices[cut])), feature, state, piece) for cut, piece in missing)
-        for answer in compute.map(_rows, work, label=label, total=len(missing), tell=tell):
-            alive(answer, feature.name)
+        with _handed(state, compute) as handed:
+            work = (_Job(tuple(arrays.locate(indices[cut])), feature, handed, piece) for cut, piece in missing)
+            for answer in compute.map(_rows, work, label=label, total=len(missing), tell=tell):
+                alive(answer, feature.name)
         _join(pieces, whole, len(indices))
     mapped: Rows = np.load(whole, mmap_mode="r")
     return mapped
@@ -121,7 +130,7 @@ def cached(arrays: PreparedArrays, indices: Array, feature: Feature, *, state: S
 
 def _whole(arrays: PreparedArrays, indices: Array, feature: Feature, state: State, cache: Path) -> Path:
     """Where the finished table lies."""
-    return cache / "features" / f"{feature.name}-{_hash(_identity(feature), state, arrays.select(indices))}.npy"
+    return cache / "features" / f"{feature.name}-{_hash(_identity(feature), _digest(state), _key(arrays.select(indices)))}.npy"
 
 
 def _chunks(arrays: PreparedArrays, count: int) -> Sequence[slice]:
@@ -132,10 +141,27 @@ def _chunks(arrays: PreparedArrays, count: int) -> Sequence[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
+@contextmanager
+def _handed(state: State, compute: Compute) -> Iterator[State | Path]:
+    """A state as jobs carry it: a large one, such as a network, lies in a file, which each process reads once."""
+    if compute.workers == 0 or sum(value.nbytes for value in state.values()) < _LARGE:
+        yield state
+        return
+    with TemporaryDirectory(prefix="medloop-") as folder:
+        path = Path(folder) / "state.safetensors"
+        write_bytes(path, save({key: np.ascontiguousarray(value) for key, value in state.items()}))
+        yield path
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path) -> State:
+    return dict(load_file(path))
+
+
 def _rows(job: _Job) -> Rows | Path:
     """In a worker: map the shards, compute, and write the rows or send them back."""
     batch = read(job.parts)
-    found = extract(batch, job.feature, job.state)
+    found = extract(batch, job.feature, _read(job.state) if isinstance(job.state, Path) else job.state)
     if job.out is None:
         return found
     write_bytes(job.out, _npy(found))
@@ -178,10 +204,19 @@ def _identity(feature: Feature) -> str:
     return json.dumps([feature.to_json(), feature.module.VERSION], sort_keys=True)
 
 
-def _hash(identity: str, state: State, arrays: PreparedArrays, seed: int | None = None) -> str:
-    digest = hashlib.blake2b(f"{identity}|{arrays.key}|{arrays.colour}|{arrays.spacing_mm}|{seed}".encode(), digest_size=16)
+def _hash(identity: str, state: str, images: str) -> str:
+    return hashlib.blake2b(f"{identity}|{state}|{images}".encode(), digest_size=16).hexdigest()
+
+
+def _key(arrays: PreparedArrays, seed: int | None = None) -> str:
+    """A name of these images, and of the seed where it counts."""
+    return f"{arrays.key}|{arrays.colour}|{arrays.spacing_mm}|{seed}"
+
+
+def _digest(state: State) -> str:
+    digest = hashlib.blake2b(digest_size=16)
     for key in sorted(state):
         value = np.ascontiguousarray(state[key])
         digest.update(f"{key}{value.dtype.str}{value.shape}".encode())
-        digest.update(value.tobytes())
+        digest.update(value.data)
     return digest.hexdigest()
