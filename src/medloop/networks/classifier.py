@@ -21,7 +21,7 @@ class ClassifierSpec:
 
     ``columns``: of raw scores. ``regions``: see `necks.Pool`. ``join``: see `necks.JOINS`. ``slices``: of a volume that go through
     the backbone, evenly spaced (0: all). ``planes``: the axes that slices are taken across, of ``z``, ``y``, ``x``. ``dropout``:
-    before the last layer. ``views``: see `TURNS`; only while not learning.
+    before the last layer. ``views``: see `TURNS` and `Viewed`.
     """
 
     columns: int
@@ -83,13 +83,7 @@ class Classifier(torch.nn.Module):
         return torch.cat([self._of_plane(_across(pixels, plane, self.spec.slices)) for plane in self.spec.planes], dim=1)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """``(N, columns)``; while not learning the mean over the views."""
-        if self.training or self.spec.views == 1:
-            return self._scores(pixels)
-        found = [self._scores(view) for view in views(pixels, self.spec.views)]
-        return torch.stack(found).mean(dim=0)
-
-    def _scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(N, columns)``."""
         scores: torch.Tensor = self.answer(self.features(pixels))
         return scores
 
@@ -99,6 +93,18 @@ class Classifier(torch.nn.Module):
         flat = slices.transpose(1, 2).reshape(-1, channels, rows, columns)
         pooled: torch.Tensor = self.pool(self.backbone(flat))
         return pooled.reshape(-1, count, self.pool.width)
+
+
+class Viewed(torch.nn.Module):
+    """A classifier whose scores are the mean over the views of its spec: how it answers once it has learnt."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(N, columns)``."""
+        return torch.stack([self.classifier(view) for view in views(pixels, self.classifier.spec.views)]).mean(dim=0)
 
 
 def _across(volume: torch.Tensor, plane: str, slices: int) -> torch.Tensor:
