@@ -2,7 +2,8 @@
 
 Recipe parameters. ``how`` says what becomes of the network; each way checks the parameters that it knows:
 
-``how``     ``frozen`` (when left out): its maps are features, heads are searched on top of them (`medloop.families._frozen`)
+``how``     ``frozen`` (when left out): its maps are features, heads are searched on top of them (`medloop.families._frozen`);
+            ``linear``: it is frozen, and a linear layer learns over flipped pictures (`medloop.families._linear`)
 ``from``    a file of weights, or a model's folder, whose network is the start (left out: the pretrained one)
 """
 
@@ -22,6 +23,7 @@ FAMILY = "transfer"
 HOW = "frozen"
 _HOW: Mapping[str, str] = {
     "frozen": "_frozen",
+    "linear": "_linear",
 }
 """Which module learns in which way: it has ``check(parameters)``, ``fit(job)`` and ``least_seconds(job)``. It is imported when it
 is used, for some of them bring torch."""

@@ -32,7 +32,8 @@ _GREY, _SPREAD = 0.45, 0.25
 class BackboneSpec:
     """What is wanted of a backbone; with its tensors all that is needed to build it again.
 
-    ``side``: pixels of the longer side of what the network sees. ``stages``: which maps, shallow to deep, from 0; ``()`` is all.
+    ``side``: pixels of the longer side of what the network sees. ``stages``: which maps, shallow to deep, from 0 (-1 is the
+    deepest); ``()`` is all.
     ``level``: each image is brought to the same mean and standard deviation first. ``weights``: ``pretrained``, the path of a
     file, or ``none`` (a random start: for tests, and where a saved state is loaded afterwards).
     """
@@ -164,12 +165,12 @@ def _stages(net: Any, spec: BackboneSpec) -> tuple[_Stage, ...]:
     every = [_Stage(index, each["num_chs"], each["reduction"]) for index, each in enumerate(told)]
     if _patch(net) > 1:
         every = [every[len(every) * (quarter + 1) // _QUARTERS - 1] for quarter in range(_QUARTERS)]
-    wanted = spec.stages or tuple(range(len(every)))
+    wanted = tuple(len(every) + number if number < 0 else number for number in spec.stages) or tuple(range(len(every)))
     if any(not 0 <= number < len(every) for number in wanted) or list(wanted) != sorted(set(wanted)):
         raise InputError(
             "unknown-stage",
-            got=f"Stages {list(wanted)} of {spec.name} are asked for.",
-            allowed=f"Rising numbers from 0 to {len(every) - 1}.",
+            got=f"Stages {list(spec.stages)} of {spec.name} are asked for.",
+            allowed=f"Rising numbers from 0 to {len(every) - 1}, or -1 for the deepest.",
             fix="Choose among them, or leave stages out for all.",
         )
     return tuple(every[number] for number in wanted)
