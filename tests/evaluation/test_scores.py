@@ -36,6 +36,7 @@ def test_binary_figures_are_those_of_scikit_learn():
         "f1": metrics.f1_score(values, chosen, average="macro"),
         "kappa": metrics.cohen_kappa_score(values, chosen),
         "brier": metrics.brier_score_loss(values, chances[:, 1]),
+        "log_loss": metrics.log_loss(values, chances[:, 1]),
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected, abs=1e-12)
     for metric in found.values():
@@ -58,6 +59,7 @@ def test_multi_class_figures_are_those_of_scikit_learn():
     assert found["sensitivity_d"].value == pytest.approx(metrics.recall_score(values == 3, chosen == 3), abs=1e-12)
     assert found["specificity_d"].value == pytest.approx(metrics.recall_score(values != 3, chosen != 3), abs=1e-12)
     assert found["brier"].value == pytest.approx(((chances - onehot) ** 2).sum() / 200, abs=1e-12)
+    assert found["log_loss"].value == pytest.approx(metrics.log_loss(values, chances), abs=1e-9)
 
 
 def test_unknown_labels_are_left_out_of_multi_label_figures():

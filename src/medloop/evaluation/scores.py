@@ -3,7 +3,8 @@
 Definitions. ``auc``: one class against the rest; macro is the plain mean over classes. ``balanced_accuracy``: mean
 sensitivity of the classes. ``f1``: macro. ``kappa``: Cohen's, unweighted. ``ece``: 15 equal-mass bins of the
 probability of the positive class (binary and multi-label) or of the most probable class (multi-class). ``brier``: mean
-squared difference, summed over classes for multi-class (0 to 2), of the positive class else (0 to 1).
+squared difference, summed over classes for multi-class (0 to 2), of the positive class else (0 to 1). ``log_loss``: mean of
+minus the natural logarithm of the probability given to the truth (cross-entropy).
 Multi-label figures are means over classes; what is unknown is left out. Accuracy, sensitivity and specificity have exact
 intervals, all else bootstrap intervals (see `intervals`). A class without cases is left out of a mean, and said so.
 """
@@ -21,6 +22,7 @@ from medloop.types import Array, Floats, Integers, Metric, Target, TargetKind
 
 _MEANS = {"auc", "average_precision", "balanced_accuracy", "f1"}
 _ONE_CLASS = "only one class has cases here"
+_LEAST = 1e-9
 
 
 def score(
@@ -79,6 +81,7 @@ def _binary(values: Array, positive: Floats, decisions: Array, patients: Integer
         **_agreement(values, decisions, 2),
         "ece": weighted.calibration_error(truth, positive),
         "brier": weighted.mean((positive - truth) ** 2),
+        "log_loss": weighted.mean(_surprise(np.where(truth, positive, 1 - positive))),
     }
     drawn = _with_mirrored_ece(parts, patients, seed, {})
     drawn["auc"] = _perfect(drawn["auc"], truth, patients)
@@ -108,6 +111,7 @@ def _classes(
         **_agreement(values, decisions, count),
         "ece": weighted.calibration_error(values == top, probabilities[np.arange(len(top)), top]),
         "brier": weighted.mean(((probabilities - onehot) ** 2).sum(axis=1)),
+        "log_loss": weighted.mean(_surprise(probabilities[onehot])),
         **{f"auc_{name}": part for name, part in aucs.items()},
         **{f"average_precision_{name}": part for name, part in precisions.items()},
     }
@@ -139,6 +143,7 @@ def _labels(
             "kappa": weighted.from_confusion(truth, chosen, 2, weighted.kappa),
             "ece": weighted.calibration_error(truth, chance),
             "brier": weighted.mean((chance - truth) ** 2),
+            "log_loss": weighted.mean(_surprise(np.where(truth, chance, 1 - chance))),
         }
         per_class[name] = {metric: weighted.within(keep, part) for metric, part in found.items()}
     metrics = next(iter(per_class.values()), {})
@@ -170,6 +175,11 @@ def _numbers(truth: Floats, predicted: Floats, patients: Integers, seed: int) ->
     }
     same = "all true numbers, or all predicted ones, are the same"
     return intervals.bootstrap(parts, patients, seed, dict.fromkeys(("r2", "pearson", "spearman"), same))
+
+
+def _surprise(chance: Floats) -> Floats:
+    """What each truth costs that was given this probability; no more than for a billionth."""
+    return np.asarray(-np.log(np.maximum(chance, _LEAST)))
 
 
 def _agreement(values: Array, decisions: Array, count: int) -> dict[str, Statistic]:
@@ -220,7 +230,8 @@ def _with_mirrored_ece(
     return found
 
 
-_FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision", "f1", "kappa", "ece", "brier")
+_FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision", "f1", "kappa", "ece", "brier",
+          "log_loss")  # fmt: skip
 
 
 def _ordered(found: Mapping[str, Metric]) -> dict[str, Metric]:

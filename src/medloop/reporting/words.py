@@ -30,6 +30,9 @@ TERMS: Mapping[str, Term] = {
     "kappa": Term("Cohen's kappa", "Agreement beyond chance; 0 is chance, 1 is full agreement."),
     "ece": Term("Calibration error", "Mean gap between the stated probability and what was seen, in 15 bins of equal size.", True),
     "brier": Term("Brier score", "Mean squared gap between probability and truth; lower is better."),
+    "log_loss": Term(
+        "Log loss", "Mean of minus the logarithm of the probability given to the truth (cross-entropy); lower is better."
+    ),
     "mae": Term("Mean absolute error", "Mean distance between predicted and true number."),
     "rmse": Term("Root mean squared error", "The same, with large errors counted more."),
     "r2": Term("R²", "Share of the variation explained; 0 is as good as always saying the mean."),
