@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,7 +123,9 @@ def _scores(asked: Question, part: slice, canvas: Canvas, windows: Sequence[Floa
 def _usual(picture: Array) -> Array:
     """``(C, 1, 1, 1)``: the middle value of each channel, one that occurs."""
     flat = np.nan_to_num(picture.reshape(len(picture), -1))
-    return np.partition(flat, flat.shape[1] // 2, axis=1)[:, flat.shape[1] // 2].reshape(-1, 1, 1, 1)
+    middle = flat.shape[1] // 2
+    usual: Array = np.partition(flat, middle, axis=1)[:, middle].reshape(-1, 1, 1, 1)
+    return usual
 
 
 def _covered(picture: Array, fill: Array, windows: Sequence[Floats], patch: tuple[int, ...] | None) -> Array:
@@ -132,7 +134,8 @@ def _covered(picture: Array, fill: Array, windows: Sequence[Floats], patch: tupl
         return picture
     cover = _cover(windows, patch)
     mixed = picture + cover * (fill.astype(np.float32) - picture)
-    return (np.rint(mixed) if picture.dtype.kind in "iu" else mixed).astype(picture.dtype)
+    changed: Array = (np.rint(mixed) if picture.dtype.kind in "iu" else mixed).astype(picture.dtype)
+    return changed
 
 
 def _cover(windows: Sequence[Floats], patch: tuple[int, ...]) -> Floats:
@@ -147,12 +150,8 @@ def _heat(target: Target, scores: Floats, windows: Sequence[Floats], patches: Se
     lost = np.abs(lost) if target.kind is TargetKind.NUMBER else np.maximum(lost, 0.0)
     shape = tuple(each.shape[1] for each in windows)
     heat, covered = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
-    for patch, loss in _with(patches, lost):
+    for patch, loss in zip(patches, lost.tolist(), strict=True):
         cover = _cover(windows, patch)
         heat += np.float32(loss) * cover
         covered += cover
     return np.asarray(heat / covered)
-
-
-def _with(patches: Sequence[tuple[int, ...]], lost: Floats) -> Iterator[tuple[tuple[int, ...], float]]:
-    yield from zip(patches, lost.tolist(), strict=True)

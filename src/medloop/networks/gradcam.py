@@ -9,7 +9,6 @@ point.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from torch.nn.functional import interpolate
 
@@ -34,19 +33,17 @@ def heat(net: Classifier, pixels: torch.Tensor, score: Score) -> torch.Tensor:
 
 def contributions(net: Classifier, pixels: torch.Tensor, score: Score) -> torch.Tensor:
     """As `heat`, with what speaks against the score below 0."""
-    spec, calls = net.spec, []
+    calls: list[torch.Tensor] = []
     net.eval()
     hook = net.backbone.register_forward_hook(lambda _, __, maps: calls.append(_fine(maps)))
     try:
-        net.spec = replace(spec, views=1)
         with torch.enable_grad():
             scores = net(pixels.float().requires_grad_())
             slopes = torch.autograd.grad(score(scores).sum(), calls)
     finally:
-        net.spec = spec
         hook.remove()
     shape = (len(pixels), *(pixels.shape[2:] if pixels.dim() == 5 else (1, *pixels.shape[2:])))
-    planes = spec.planes if pixels.dim() == 5 else "z"
+    planes = net.spec.planes if pixels.dim() == 5 else "z"
     found = [(each * slope).sum(dim=1).detach() for each, slope in zip(calls, slopes, strict=True)]
     return torch.stack([_spread(cells, shape, plane) for plane, cells in zip(planes, found, strict=True)]).sum(dim=0)
 

@@ -21,17 +21,22 @@ SHOWN, LEAST_SHOWN = 166, 160
 _GAP = 4
 _CT_WINDOW = (40.0, 400.0)
 _LOSSLESS = 20_000
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, shown ``width`` by ``height`` CSS pixels, with what is said below it. ``uri`` None: it could not be read."""
+    """A picture, shown ``width`` by ``height`` CSS pixels, with what is said below it. ``uri`` None: it could not be read.
+
+    ``beside``: a second picture of the same case, under the same words.
+    """
 
     uri: str | None
     name: str
     lines: tuple[str, ...]
     width: int = SHOWN
     height: int = SHOWN
+    beside: Picture | None = None
 
     @staticmethod
     def of(found: Array | None, name: str, lines: tuple[str, ...]) -> Picture:
@@ -56,6 +61,15 @@ def as_picture(image: Image) -> Array:
         return _grey(montage(parts))
     shown = _bytes(volume[_where(volume)], image)
     return _grey(montage([fitted(part, ratio) for part in shown]))
+
+
+def as_grey(image: Image) -> Array:
+    """``(Z, Y, X)`` uint8: the first time point; luma of colour, otherwise the first channel through its window."""
+    pixels = image.pixels[0]
+    if image.colour and pixels.shape[0] == 3:
+        shown = _bytes(pixels, image).astype(np.float32)
+        return np.asarray(np.rint(np.tensordot(_LUMA, shown, axes=1)).astype(np.uint8))
+    return _bytes(pixels[0], image)
 
 
 def montage(parts: list[Array]) -> Array:
