@@ -5,6 +5,7 @@ VGG, ResNet, DenseNet, EfficientNet, MobileNet, ConvNeXt, ViT, DINO and the rest
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -32,10 +33,10 @@ _GREY, _SPREAD = 0.45, 0.25
 class BackboneSpec:
     """What is wanted of a backbone; with its tensors all that is needed to build it again.
 
-    ``side``: pixels of the longer side of what the network sees. ``stages``: which maps, shallow to deep, from 0 (-1 is the
-    deepest); ``()`` is all.
-    ``level``: each image is brought to the same mean and standard deviation first. ``weights``: ``pretrained``, the path of a
-    file, or ``none`` (a random start: for tests, and where a saved state is loaded afterwards).
+    ``side``: pixels of the longer side of what the network sees; one that cuts it into patches sees a square of whole patches.
+    ``stages``: which maps, shallow to deep, from 0 (-1 is the deepest); ``()`` is all. ``level``: each image is brought to the same
+    mean and standard deviation first. ``weights``: ``pretrained``, the path of a file, or ``none`` (a random start: for tests, and
+    where a saved state is loaded afterwards).
     """
 
     name: str = DEFAULT
@@ -97,10 +98,16 @@ class Backbone(torch.nn.Module):
 
     def blocks(self) -> list[list[torch.nn.Parameter]]:
         """Parameters in groups, the stem first, the deepest last: for freezing, rates by depth, and unfreezing step by step."""
-        matcher = self.net.group_matcher(coarse=True)  # type: ignore[operator]
-        groups = timm.models.group_parameters(self.net, matcher)
+        groups = timm.models.group_parameters(self.net, self.net.group_matcher(coarse=True))  # type: ignore[operator]
         named = dict(self.net.named_parameters())
-        return [[named[name] for name in names] for _, names in sorted(groups.items()) if names]
+        blocks: list[list[torch.nn.Parameter]] = []
+        for _, names in sorted(groups.items()):
+            block = [named[name] for name in names]
+            if blocks and all(each.ndim == 1 for each in block):  # a batch norm belongs to the layer before it
+                blocks[-1] += block
+            elif block:
+                blocks.append(block)
+        return blocks
 
     def freeze(self, count: int) -> None:
         """The first ``count`` blocks are never trained, nor do their batch norms follow the data; the others are trained."""
@@ -151,12 +158,12 @@ def build(spec: BackboneSpec, *, state: Mapping[str, torch.Tensor] | None = None
 
 
 def _skeleton(spec: BackboneSpec) -> Any:
-    """The whole network with random weights."""
-    options: dict[str, Any] = {"pretrained": False}
-    try:
-        return timm.create_model(spec.name, **options, dynamic_img_size=True)
-    except TypeError:  # only networks with position embeddings know the option
-        return timm.create_model(spec.name, **options)
+    """The whole network with random weights. One that cuts the image into patches is made for the side that it will see."""
+    net = timm.create_model(spec.name, pretrained=False)
+    if (patch := _patch(net)) > 1:
+        side = _whole(spec.side, patch)
+        net.set_input_size(img_size=(side, side))
+    return net
 
 
 def _stages(net: Any, spec: BackboneSpec) -> tuple[_Stage, ...]:
@@ -177,7 +184,7 @@ def _stages(net: Any, spec: BackboneSpec) -> tuple[_Stage, ...]:
 
 
 def _patch(net: Any) -> int:
-    """The side of a ViT's patches, 1 for other networks: what it sees has sides that are multiples of it."""
+    """The side of the patches into which a ViT cuts the image, 1 for other networks."""
     size = getattr(getattr(net, "patch_embed", None), "patch_size", 1)
     return int(size[0] if isinstance(size, tuple) else size)
 
@@ -219,18 +226,21 @@ def _converted(net: Any, given: State) -> State:
     return given
 
 
-def _resized(values: torch.Tensor, side: int, multiple: int) -> torch.Tensor:
-    """The longer side to ``side``, the other in proportion, both to a multiple. Where it shrinks, neighbours are averaged first."""
-    rows, columns = int(values.shape[2]), int(values.shape[3])
-    scale = side / max(rows, columns)
-    least = max(_SMALLEST // multiple, 1)
-    size = tuple(max(round(each * scale / multiple), least) * multiple for each in (rows, columns))
-    if size == (rows, columns):
+def _resized(values: torch.Tensor, side: int, patch: int) -> torch.Tensor:
+    """The longer side to ``side``, the other in proportion; a square for patches. Neighbours are averaged where it shrinks."""
+    old = (int(values.shape[2]), int(values.shape[3]))
+    new = (_whole(side * old[0] / max(old), 1), _whole(side * old[1] / max(old), 1)) if patch == 1 else (_whole(side, patch),) * 2
+    if new == old:
         return values
-    factor = tuple(max(old // new, 1) for old, new in zip((rows, columns), size, strict=True))
+    factor = (max(old[0] // new[0], 1), max(old[1] // new[1], 1))
     if factor != (1, 1):
         values = avg_pool2d(values, factor)
-    return interpolate(values, size, mode="bilinear", align_corners=False)
+    return interpolate(values, new, mode="bilinear", align_corners=False)
+
+
+def _whole(side: float, patch: int) -> int:
+    """The nearest multiple of ``patch`` that is not too small for any network."""
+    return max(round(side / patch), math.ceil(_SMALLEST / patch)) * patch
 
 
 def _still(net: torch.nn.Module) -> Iterator[torch.nn.Module]:
