@@ -111,7 +111,11 @@ class LearnRequest(SourceRequest):
     targets: str = "classes"
     """What to learn, separated by commas."""
     recipe: str | None = None
-    """A recipe's name (classical, ...) or a TOML file."""
+    """A recipe's name (classical, transfer, ...) or a TOML file (default: ladder, which tries several and picks one)."""
+    from_: str | None = None
+    """Start from this model's network: a model's or run's folder, a run's name in the workspace, or a file of weights."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
     budget: str = "10m"
     """Wall time for the whole command: 90, 90s, 10m, 1h30m."""
     folds: int | None = None
@@ -159,6 +163,8 @@ class LearnResult:
     warnings: list[str] = field(default_factory=list)
     accepted_leaks: list[str] = field(default_factory=list)
     subgroups: list[dict[str, Json]] = field(default_factory=list)
+    shift: dict[str, Json] | None = None
+    """How the test pictures differ from those learnt from: ``alarm``, ``auc`` of telling them apart, ``p``, ``facts``, ``rows``."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by stage: scan, survey (read and prepare), features, search, fit, evaluate, report."""
 
@@ -199,6 +205,8 @@ class EvaluateResult:
     report: str
     warnings: list[str] = field(default_factory=list)
     subgroups: list[dict[str, Json]] = field(default_factory=list)
+    shift: dict[str, Json] | None = None
+    """As in `LearnResult`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +221,8 @@ class PredictRequest:
     """Which files are images, as a glob."""
     out: str | None = None
     """CSV to write (default: predictions.csv in the current folder)."""
+    explain: bool = False
+    """Write a sheet beside the CSV that shows where the model looked (60 cases at most, the least sure)."""
     workers: int | None = None
     """Processes for heavy work (default: one a core)."""
 
@@ -232,6 +242,8 @@ class PredictResult:
     rejected: list[dict[str, str]]
     warnings: list[str]
     seconds: float
+    explained: str | None = None
+    """The sheet of explanations, where it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

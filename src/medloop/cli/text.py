@@ -10,7 +10,7 @@ from medloop import requests as r
 from medloop.types import Metric
 
 _REASONS = 12
-_FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece", "mae", "rmse", "r2")
+_FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece", "log_loss", "mae", "rmse", "r2")
 
 
 @singledispatch
@@ -47,6 +47,8 @@ def _(result: r.LearnResult) -> str:
     lines = [f"Learnt from {data.cases} cases of {patients} ({parts}); {judged}."]
     lines += [f"Beware: {each}" for each in result.accepted_leaks]
     lines += _figures(result.test)
+    lines += _alarm(result.shift)
+    lines += [_rung(row) for row in result.ladder] if len(result.ladder) > 1 else []
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
     lines += [f"Note: {each}" for each in result.warnings]
@@ -71,7 +73,7 @@ def _(result: r.DryRunResult) -> str:
 
 @as_text.register
 def _(result: r.EvaluateResult) -> str:
-    lines = [f"Judged on {result.dataset.cases} cases.", *_figures(result.test)]
+    lines = [f"Judged on {result.dataset.cases} cases.", *_figures(result.test), *_alarm(result.shift)]
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
     lines += [f"Note: {each}" for each in result.warnings]
@@ -84,7 +86,8 @@ def _(result: r.PredictResult) -> str:
     lines += [f"  {label}: {count}" for label, count in result.labels.items()]
     lines += _reasons(result.rejected)
     lines += [f"Note: {each}" for each in result.warnings]
-    return "\n".join([*lines, f"Predictions: {result.out}"])
+    lines.append(f"Predictions: {result.out}")
+    return "\n".join(lines if result.explained is None else [*lines, f"Explanations: {result.explained}"])
 
 
 @as_text.register
@@ -128,6 +131,18 @@ def _(result: r.DemoResult) -> str:
 def _(result: r.DoctorResult) -> str:
     lines = [f"{check['state']:8} {check['what']}: {check['says']}{_mend(check)}" for check in result.checks]
     return "\n".join([*lines, "All is well." if result.healthy else "Something is wrong; see above."])
+
+
+def _alarm(shift: dict[str, Any] | None) -> list[str]:
+    return [f"Beware: {shift['says']}"] if shift and shift["alarm"] else []
+
+
+def _rung(row: dict[str, Any]) -> str:
+    """One family of the ladder: chosen or not, its cross-validated figure, its time, and why."""
+    name = " ".join(part for part in (row["family"], f"({row['how']})" if row["how"] else "") if part)
+    value = (row["validation"] or {}).get("value")
+    figure = "" if value is None else f" cross-validated {row['metric']} {value:.3f}, {row['seconds']:.0f} s."
+    return f"{'*' if row['chosen'] else ' '} {name}:{figure} {row['reason']}"
 
 
 def _mend(check: dict[str, str]) -> str:

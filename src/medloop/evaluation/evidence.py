@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decided, Decision
+from medloop.evaluation.shift import Shift
 from medloop.types import Array, Floats, Integers, Json, Metric, Target
 
 PictureGetter = Callable[[int], "Array | None"]
 """Position of a case to its picture as it is shown: ``(Y, X, 3)`` uint8 (a volume as a montage of slices), or None."""
+
+HeatGetter = Callable[[Integers], "Mapping[int, Array]"]
+"""Positions of cases, the most wanted first, to pictures ``(Y, X, 3)`` uint8 of where the model looked, as far as there is time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,9 +51,11 @@ class Evidence:
     """Everything behind a report that its result does not already hold.
 
     ``protocol``: ``held-out``, ``out-of-fold`` or ``external`` (a saved model on other data). ``answers``: the cases judged.
-    ``validation``: out-of-fold answers on training data. ``split_classes``: cases by split and class; ``split_patients``: patients
-    by split. ``search``: one row a trial, in order. ``source``: what data, in words. ``signed``: who signs which intended
-    use, None for nobody.
+    ``validation``: out-of-fold answers on training data. ``split_classes``: cases by split and class; ``split_patients``:
+    patients by split. ``learning_curve_of``: the family whose learning curve it is, where that is not the model judged.
+    ``search``: one row a trial, in order. ``shift``: how the pictures judged differ from those learnt from. ``heat_says``: how
+    heat was found, in words. ``augmented``: of some training cases the name, the picture as it is and changed copies of it, each
+    ``(Y, X, 3)`` uint8. ``source``: what data, in words. ``signed``: who signs which intended use, None for nobody.
     """
 
     target: Target
@@ -61,10 +67,15 @@ class Evidence:
     split_classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     split_patients: Mapping[str, int] = field(default_factory=dict)
     learning_curve: tuple[CurvePoint, ...] = ()
+    learning_curve_of: str = ""
     search: tuple[Mapping[str, Json], ...] = ()
     recipe_toml: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     picture: PictureGetter | None = None
+    heat: HeatGetter | None = None
+    heat_says: str = ""
+    augmented: tuple[tuple[str, tuple[Array, ...]], ...] = ()
     source: str = ""
     shortcuts: tuple[Mapping[str, Json], ...] = ()
+    shift: Shift | None = None
     signed: str | None = None

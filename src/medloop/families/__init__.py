@@ -4,7 +4,22 @@ A family is a module of this folder with ``check(parameters)``, ``fit(job) -> Fi
 ``from_parts(parts) -> model``; its file name is its name.
 """
 
+from medloop.families._explaining import choices_of, explain, way_of
 from medloop.families._job import FitJob, Fitted, Model, OutOfFold, Parts
+from medloop.families._rows import row
 from medloop.families._saving import FORMAT, load, save
 
-__all__ = ["FORMAT", "FitJob", "Fitted", "Model", "OutOfFold", "Parts", "load", "save"]
+__all__ = [
+    "FORMAT",
+    "FitJob",
+    "Fitted",
+    "Model",
+    "OutOfFold",
+    "Parts",
+    "choices_of",
+    "explain",
+    "load",
+    "row",
+    "save",
+    "way_of",
+]

@@ -124,7 +124,7 @@ class Fitted:
 
     ``trials``: one row each, in order: ``trial``, ``state``, ``score``, ``fold_scores``, ``seconds`` and the configuration.
     ``timings``: seconds by stage (``features``, ``search``, ``fit``). Where several families were tried, ``ladder`` has a row for
-    each (`medloop.families.ladder`), and ``cheapest`` is what the quickest of them gave.
+    each (`medloop.families.ladder`), ``cheapest`` is what the quickest of them gave, and ``members`` what those chosen gave.
     """
 
     model: Model
@@ -134,6 +134,7 @@ class Fitted:
     timings: Mapping[str, float]
     ladder: Sequence[Mapping[str, Json]] = ()
     cheapest: Fitted | None = None
+    members: Sequence[Fitted] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

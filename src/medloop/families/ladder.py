@@ -40,7 +40,7 @@ RUNGS = (
 )
 """What is tried where the recipe does not say."""
 _PASSED_ON = ("folds", "trials")
-_FROM = ("from", "from_digest")
+_FROM = "from"
 _STARTS_FROM = "transfer"
 
 
@@ -54,7 +54,7 @@ def rungs_of(parameters: Mapping[str, Json]) -> tuple[Rung, ...]:
     named = parameters.get("rungs")
     rungs = RUNGS if named is None else tuple(map(_rung, named))
     shared = {key: parameters[key] for key in _PASSED_ON if key in parameters}
-    start = {key: parameters[key] for key in _FROM if key in parameters}
+    start = {_FROM: parameters[_FROM]} if _FROM in parameters else {}
     return tuple(
         dataclasses.replace(rung, parameters=shared | (start if rung.family == _STARTS_FROM else {}) | dict(rung.parameters))
         for rung in rungs
@@ -76,10 +76,11 @@ def fit(job: FitJob) -> Fitted:
     quickest = min(known, key=lambda each: each.seconds)
     rows = _rows.rows(job, found, first, chosen, scores)
     trials = [{"rung": each.rung.name, **trial} for each in known for trial in _fitted(each).trials]
-    kept = _fitted(chosen[0]) if len(chosen) == 1 else _as_one(job, list(map(_fitted, chosen)))
+    members = list(map(_fitted, chosen))
+    kept = members[0] if len(members) == 1 else _as_one(job, members)
     rows = [*rows, *_rows.of_average(job, kept, chosen, mean(scores))] if len(chosen) > 1 else rows
     timings = {key: sum(_fitted(each).timings[key] for each in known) for key in _fitted(known[0]).timings}
-    return dataclasses.replace(kept, trials=trials, timings=timings, ladder=tuple(rows), cheapest=quickest.fitted)
+    return dataclasses.replace(kept, trials=trials, timings=timings, ladder=rows, cheapest=quickest.fitted, members=members)
 
 
 def least_seconds(job: FitJob) -> float:
@@ -120,7 +121,7 @@ def _as_one(job: FitJob, members: Sequence[Fitted]) -> Fitted:
     recipe = dataclasses.replace(job.recipe, parameters={"members": [executed(each) for each in members]})
     trials = [{"member": each.model.family, **trial} for each in members for trial in each.trials]
     timings = {key: sum(each.timings[key] for each in members) for key in members[0].timings}
-    return Fitted(model, out_of_fold, trials, recipe, timings)
+    return Fitted(model, out_of_fold, trials, recipe, timings, members=members)
 
 
 def _rung(said: Mapping[str, Json]) -> Rung:
@@ -162,6 +163,5 @@ WANTED: Mapping[str, Wanted] = {
     "folds": whole(2),
     "trials": whole(1),
     "from": text("model"),
-    "from_digest": text("a hash"),
 }
 """What the parameters may be."""

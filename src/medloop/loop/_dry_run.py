@@ -6,12 +6,14 @@ import time
 
 import numpy as np
 
-from medloop import labels, prep, readers
+from medloop import labels, prep, readers, registry
 from medloop.dataset import Options, examine, summary
 from medloop.errors import Unreadable
 from medloop.loop._intake import Means, collect
+from medloop.loop._protocols import SEARCH_SHARE
+from medloop.loop._start import DEFAULT
 from medloop.requests import DryRunResult, LearnRequest, seconds_of
-from medloop.types import ImageRef, Recipe, Step
+from medloop.types import ImageRef, Json, Recipe, Step
 from medloop.wire import to_json
 
 _TASTED = 12
@@ -41,14 +43,16 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
     if unused := len(collection.rejected) + len(kind.left_out):
         warnings.append(f"{unused} files or images were not used; medloop inspect says why.")
     warnings.append("Copies of pictures are found only when the images are read, and may still change the split.")
-    if reading > budget / 2:
+    if reading + scanning > budget:
+        warnings.append(f"Reading alone takes about {reading:.0f} s, the budget is {budget:.0f} s: medloop learn would refuse it.")
+    elif reading > budget / 2:
         warnings.append(f"Reading takes about {reading:.0f} s of the budget of {budget:.0f} s: consider a larger --budget.")
     if dataset is None:
         raise findings.refusals[0]
     stages = [
         {"step": "read headers and labels", "seconds": round(scanning, 1)},
         {"step": "read and prepare images (the first time)", "seconds": round(reading, 1)},
-        {"step": "search, fit, judge and report within the budget", "seconds": round(max(0.0, budget - scanning - reading), 1)},
+        *_learning(recipe, request, max(0.0, budget - scanning - reading)),
     ]
     return DryRunResult(
         dataset=summary(dataset, findings),
@@ -59,6 +63,20 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
         seconds=round(max(budget, scanning + reading), 1),
         warnings=warnings,
     )
+
+
+def _learning(recipe: Recipe, request: LearnRequest, left: float) -> list[dict[str, Json]]:
+    """What is done in the time left after reading: the rungs with the shares that they get where each of them fits."""
+    if recipe.family != DEFAULT or recipe.parameters.get("members"):
+        return [{"step": "search, fit, judge and report within the budget", "seconds": round(left, 1)}]
+    rungs = registry.load("families", recipe.family).rungs_of(recipe.parameters)
+    whole, learning = sum(rung.share for rung in rungs), min(left, SEARCH_SHARE * seconds_of(request.budget))
+    each = f", in each of {request.folds} folds and once on all" if request.folds else ""
+    steps = [
+        {"step": f"rung {number}: {rung.name}{each}", "seconds": round(learning * rung.share / whole, 1)}
+        for number, rung in enumerate(rungs, 1)
+    ]
+    return [*steps, {"step": "choose, judge once, learning curve and report", "seconds": round(left - learning, 1)}]
 
 
 def _reading_seconds(refs: tuple[ImageRef, ...], steps: tuple[Step, ...]) -> float:

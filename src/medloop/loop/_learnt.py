@@ -1,6 +1,7 @@
 """What a model learnt from, kept and sealed beside it.
 
-The hashes of its pictures, so that it is never judged by them, and their kind, so that it is not asked about images of another.
+The hashes of its pictures, so that it is never judged by them; their kind, so that it is not asked about images of another; and how
+they look, in a few numbers a patient, so that others can be compared with them.
 """
 
 from __future__ import annotations
@@ -11,22 +12,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medloop.dataset.appearance import Appearance, as_text, from_text
 from medloop.errors import InputError
 from medloop.prep import MainKind
 from medloop.types import Dataset, ImageRef, Integers
 
 LEARNT = "learnt-from.json"
 _MOST = 0.5
+_PATIENTS = 1000
+"""The looks of at most so many patients are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known."""
+    """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known.
+    ``looks``: the appearance of their patients, or of some of them."""
 
     pictures: frozenset[str] = frozenset()
     volumes: bool | None = None
     colour: bool | None = None
     modalities: tuple[str, ...] = ()
+    looks: Appearance | None = None
 
     def kind(self, refs: Sequence[ImageRef]) -> MainKind:
         """Which images are flat or volumes like those that were learnt from, and why the others are left out."""
@@ -51,14 +57,15 @@ class Learnt:
         return told
 
 
-def learnt_from(dataset: Dataset, rows: Integers) -> Learnt:
-    """What the cases ``rows`` are."""
+def learnt_from(dataset: Dataset, rows: Integers, looks: Appearance | None = None) -> Learnt:
+    """What the cases ``rows`` are, and how they look."""
     refs = [ref for row in rows for ref in dataset.cases[row].images]
     return Learnt(
         pictures=frozenset(ref.digest for ref in refs),
         volumes=sum(ref.volume for ref in refs) > _MOST * len(refs),
         colour=sum(ref.colour for ref in refs) > _MOST * len(refs),
         modalities=tuple(sorted({ref.modality for ref in refs if ref.modality is not None})),
+        looks=looks,
     )
 
 
@@ -69,6 +76,7 @@ def to_bytes(learnt: Learnt) -> bytes:
         "volumes": learnt.volumes,
         "colour": learnt.colour,
         "modalities": list(learnt.modalities),
+        "looks": [] if learnt.looks is None else as_text(learnt.looks, _PATIENTS),
     }
     return json.dumps(content, indent=1).encode()
 
@@ -77,8 +85,9 @@ def read_learnt(folder: Path) -> Learnt:
     """What the model in ``folder``, already loaded and so known to be whole, learnt from. Raises `InputError`."""
     try:
         content = json.loads((folder / LEARNT).read_text(encoding="utf-8"))
-        return Learnt(frozenset(content["pictures"]), content["volumes"], content["colour"], tuple(content["modalities"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        looks = from_text(content.get("looks", []))
+        return Learnt(frozenset(content["pictures"]), content["volumes"], content["colour"], tuple(content["modalities"]), looks)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "model-damaged",
             got=f"{folder / LEARNT} is missing or damaged: nobody knows which pictures the model has seen.",

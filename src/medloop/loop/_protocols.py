@@ -20,7 +20,7 @@ from medloop.prepared import PreparedArrays
 from medloop.progress import QUIET, Progress
 from medloop.types import Dataset, Integers, Json, Prediction, Recipe
 
-_SEARCH_SHARE = 0.78
+SEARCH_SHARE = 0.78
 """The part of the budget after which the model should be there; the rest is for predicting, the learning curve and the report."""
 
 
@@ -34,6 +34,7 @@ class Lesson:
     cache: Path
     compute: Compute
     tell: Progress = QUIET
+    device: str = "auto"
 
     def job(self, train: Integers, deadline: float) -> FitJob:
         """What a family is asked for."""
@@ -46,6 +47,7 @@ class Lesson:
             cache=self.cache,
             compute=self.compute,
             tell=self.tell,
+            device=self.device,
         )
 
     def fit(self, train: Integers, deadline: float) -> Fitted:
@@ -77,7 +79,7 @@ class Outcome:
 def held_out(lesson: Lesson, clock: Clock) -> Outcome:
     """Tune, calibrate and fit on training and validation cases; answer the test cases once."""
     with clock.stage("learn"):
-        fitted = lesson.fit(lesson.dataset.indices("train", "val"), clock.deadline(_SEARCH_SHARE))
+        fitted = lesson.fit(lesson.dataset.indices("train", "val"), clock.deadline(SEARCH_SHARE))
     judged = lesson.dataset.indices("test")
     with clock.stage("predict"):
         prediction = lesson.predict(fitted, judged)
@@ -91,7 +93,7 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
     everyone = np.arange(len(lesson.dataset.cases))
     parts: list[tuple[Integers, Prediction]] = []
     trials: list[dict[str, Json]] = []
-    last = clock.deadline(_SEARCH_SHARE)
+    last = clock.deadline(SEARCH_SHARE)
     with lesson.tell.task("Folds", count + 1) as tick:
         for number in range(count):
             with clock.stage("learn"):

@@ -12,17 +12,22 @@ import numpy as np
 from medloop import families, recipes
 from medloop.compute.memory import PeakMemory
 from medloop.dataset import Findings, counts, rows, shortcuts, summary
+from medloop.dataset.appearance import Appearance
 from medloop.evaluation import decisions, scores, subgroups
 from medloop.evaluation.decisions import Decided
-from medloop.evaluation.evidence import Answers, CurvePoint, Evidence
+from medloop.evaluation.evidence import Answers, Evidence
+from medloop.evaluation.shift import Shift
 from medloop.families import Fitted
 from medloop.labels import Labelled
 from medloop.loop import _runs
 from medloop.loop._clock import Clock
+from medloop.loop._curve import Curve
 from medloop.loop._intake import Seen
 from medloop.loop._learnt import LEARNT, learnt_from, to_bytes
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import Lesson, Outcome
+from medloop.loop._shift import between, looks_of, told
+from medloop.loop._start import stamped
 from medloop.loop._versions import versions
 from medloop.reporting import learn_page
 from medloop.requests import LearnRequest, LearnResult, listed
@@ -44,26 +49,36 @@ class Asked:
     unused: int
 
 
-def tell_run(
-    asked: Asked, lesson: Lesson, outcome: Outcome, curve: tuple[CurvePoint, ...], clock: Clock, memory: PeakMemory
-) -> LearnResult:
+def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock: Clock, memory: PeakMemory) -> LearnResult:
     """Score once, save and report. The folder of the run appears whole or not at all."""
-    dataset = lesson.dataset
+    dataset, executed = lesson.dataset, stamped(outcome.fitted.recipe)
     decided = _runs.as_decided(dataset.target, outcome.prediction)
     answers = answers_of(dataset, outcome.judged, outcome.prediction.probabilities, decided)
     with clock.stage("evaluate"):
-        result = _result(asked, lesson, outcome, answers)
+        before, shift = _looks(asked, lesson, outcome)
+        result = replace(_result(asked, lesson, outcome, answers), shift=told(shift, "test"))
     with clock.stage("report"), write_folder(asked.run) as folder:
-        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices)
+        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, before)
         families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
-        page = learn_page(result, _evidence(asked, lesson, outcome, answers, curve))
+        page = learn_page(result, replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift))
         result = _measured(result, clock, memory, outcome)
         write_text(folder / "report.html", page)
         _write_tables(folder, lesson, outcome)
-        write_text(folder / "recipe.toml", recipes.to_toml(outcome.fitted.recipe))
-        told = (to_json(asked.request), to_json(result), recipes.to_json(outcome.fitted.recipe))
-        write_json(folder / "run.json", _runs.run_record(dataset.target, *told, versions()))
+        write_text(folder / "recipe.toml", recipes.to_toml(executed))
+        record = (to_json(asked.request), to_json(result), recipes.to_json(executed))
+        write_json(folder / "run.json", _runs.run_record(dataset.target, *record, versions()))
     return result
+
+
+def _looks(asked: Asked, lesson: Lesson, outcome: Outcome) -> tuple[Appearance, Shift | None]:
+    """How the patients learnt from look, and how those of a held-out test differ from them."""
+    dataset, survey = lesson.dataset, asked.seen.survey
+    where, learnt = rows(dataset, survey), outcome.fitted.out_of_fold.indices
+    before = looks_of(survey.pictures, where[learnt], dataset.patients[learnt])
+    if outcome.fold is not None:
+        return before, None
+    here = looks_of(survey.pictures, where[outcome.judged], dataset.patients[outcome.judged])
+    return before, between(before, here, asked.request.seed)
 
 
 def decided_by(fitted: Fitted, dataset: Dataset, probabilities: Floats) -> Decided:
@@ -115,7 +130,7 @@ def _result(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers) ->
         dataset=summary(dataset, asked.findings),
         protocol=outcome.protocol,
         test=score_of(dataset, answers, asked.request.seed),
-        ladder=[_rung(lesson, outcome)],
+        ladder=_ladder(lesson, outcome.fitted),
         looks=counted,
         seconds=0.0,
         peak_private_mb=0.0,
@@ -140,7 +155,7 @@ def _measured(result: LearnResult, clock: Clock, memory: PeakMemory, outcome: Ou
     )
 
 
-def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, curve: tuple[CurvePoint, ...]) -> Evidence:
+def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, curve: Curve) -> Evidence:
     dataset, model, out = lesson.dataset, outcome.fitted.model, outcome.fitted.out_of_fold
     split_classes = classes_by_split(dataset)
     return Evidence(
@@ -152,9 +167,10 @@ def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, 
         validation=answers_of(dataset, out.indices, out.probabilities, decided_by(outcome.fitted, dataset, out.probabilities)),
         split_classes=split_classes,
         split_patients={part: len(np.unique(dataset.patients[dataset.indices(part)])) for part in split_classes},
-        learning_curve=curve,
+        learning_curve=curve.points,
+        learning_curve_of=curve.stand_in,
         search=tuple(outcome.trials),
-        recipe_toml=recipes.to_toml(outcome.fitted.recipe),
+        recipe_toml=recipes.to_toml(stamped(outcome.fitted.recipe)),
         versions=versions(),
         picture=shower([dataset.cases[row].images[0] for row in outcome.judged]),
         source=Path(asked.request.src).name,
@@ -162,19 +178,13 @@ def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, 
     )
 
 
-def _rung(lesson: Lesson, outcome: Outcome) -> dict[str, Json]:
-    """What the ladder says of this family: its figure on out-of-fold training data, and its time."""
-    dataset, out = lesson.dataset, outcome.fitted.out_of_fold
-    answers = answers_of(dataset, out.indices, out.probabilities, decided_by(outcome.fitted, dataset, out.probabilities))
-    name = "r2" if dataset.target.kind is TargetKind.NUMBER else "auc"
-    return {
-        "family": outcome.fitted.model.family,
-        "metric": name,
-        "validation": to_json(score_of(dataset, answers, 0).get(name, Metric(None, reason="not defined here"))),
-        "seconds": round(sum(outcome.fitted.timings.values()), 2),
-        "trials": len(outcome.trials),
-        "chosen": True,
-    }
+def _ladder(lesson: Lesson, fitted: Fitted) -> list[dict[str, Json]]:
+    """A row for every family that was tried, or the one row of the only one."""
+    if fitted.ladder:
+        return [dict(row) for row in fitted.ladder]
+    job = lesson.job(fitted.out_of_fold.indices, 0.0)
+    how, seconds = str(fitted.recipe.parameters.get("how", "")), sum(fitted.timings.values())
+    return [families.row(job, fitted, how=how, seconds=seconds, chosen=True, reason="Chosen: the recipe asked for it.")]
 
 
 def _accepted(findings: Findings, request: LearnRequest) -> list[str]:

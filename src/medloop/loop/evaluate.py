@@ -9,7 +9,7 @@ import numpy as np
 
 from medloop import families, labels
 from medloop.compute import Compute
-from medloop.dataset import Findings, judged_by, summary
+from medloop.dataset import Findings, judged_by, rows, summary
 from medloop.errors import Refused
 from medloop.evaluation import decisions
 from medloop.evaluation.evidence import Evidence
@@ -19,6 +19,7 @@ from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, look
 from medloop.loop._learnt import read_learnt
 from medloop.loop._pictures import shower
+from medloop.loop._shift import between, looks_of, told
 from medloop.loop._telling import answers_of, classes_by_split, score_of, subgroup_rows
 from medloop.loop._versions import versions
 from medloop.loop.predict import answers
@@ -58,14 +59,18 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
         )
     where = {name: row for row, name in enumerate(predicted.cases)}
     probabilities = predicted.probabilities[[where[case.images[0].name] for case in dataset.cases]]
+    here = looks_of(seen.survey.pictures, rows(dataset, seen.survey), dataset.patients)
+    shift = between(learnt.looks, here, request.seed)
     result = _result(request, place, model, dataset, findings, probabilities, folder, clock)
     notes = [f"{len(labelled.problems)} rows or images did not match each other."] if labelled.problems else []
     unused = len(collection.rejected) + len(seen.rejected)
     notes += [f"{unused} files or images were not used; medloop inspect says why."] if unused else []
     notes += learnt.doubts(seen.survey.refs)
     result = replace(result, warnings=[*result.warnings, *notes], seconds=round(clock.seconds, 2))
+    result = replace(result, shift=told(shift, "new"))
+    evidence = replace(_evidence(request, model, dataset, probabilities), shift=shift)
     with write_folder(folder) as beside:
-        write_text(beside / "report.html", evaluate_page(result, _evidence(request, model, dataset, probabilities), model.family))
+        write_text(beside / "report.html", evaluate_page(result, evidence, model.family))
         write_json(beside / "result.json", to_json(result))
         write_text(beside / "predictions.csv", _table(model, dataset, probabilities))
     return result

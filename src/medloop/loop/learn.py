@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from medloop import labels, prep, recipes, registry
+from medloop import labels, prep, registry
 from medloop.compute import Compute
 from medloop.compute.memory import PeakMemory
 from medloop.dataset import Options, build, rows
-from medloop.errors import InputError
-from medloop.evaluation.evidence import CurvePoint
+from medloop.errors import Refused
 from medloop.loop._clock import Clock
-from medloop.loop._curve import learning_curve
+from medloop.loop._curve import Curve, learning_curve
 from medloop.loop._dry_run import foresee
 from medloop.loop._intake import Means, Seen, collect, look
-from medloop.loop._protocols import Lesson, Outcome, again, held_out, out_of_fold
+from medloop.loop._protocols import Lesson, Outcome, held_out, out_of_fold
 from medloop.loop._runs import new_folder
+from medloop.loop._start import recipe_of
 from medloop.loop._telling import Asked, tell_run
 from medloop.progress import QUIET, Progress
-from medloop.requests import DryRunResult, LearnRequest, LearnResult, listed, seconds_of
+from medloop.requests import DryRunResult, LearnRequest, LearnResult, seconds_of
 from medloop.types import Dataset, Recipe
 from medloop.workspace import Workspace, ready_for
 
 _CURVE_SHARE = 0.93
-_TARGETS = ("classes",)
+_GRACE_S = 5.0
+"""A budget that is missed by so little is tried all the same."""
 
 
 def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -> LearnResult | DryRunResult:
@@ -34,7 +36,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
     Raises `InputError` for wrong input or flags, and `Refused` for a leak into the test split or too few examples.
     """
     clock = Clock(seconds_of(request.budget))
-    recipe = _recipe(request)
+    recipe = recipe_of(workspace, request)
     options = Options.of(request)
     run = new_folder(workspace, request.out, "runs", recipe.name)
     with PeakMemory() as memory, Compute(request.workers) as compute:
@@ -49,7 +51,8 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
         dataset, findings = build(labelled, seen.survey, seen.pairs, options)
         for note in findings.notes:
             tell.say(note)
-        lesson = _lesson(dataset, seen, replace(recipe, preparation=seen.steps), means)
+        lesson = _lesson(dataset, seen, replace(recipe, preparation=seen.steps), means, request.device)
+        _refuse_too_short(lesson, clock)
         outcome = out_of_fold(lesson, clock, request.folds) if request.folds else held_out(lesson, clock)
         with clock.stage("curve"):
             curve = _curve(lesson, outcome, clock)
@@ -57,22 +60,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
         return tell_run(asked, lesson, outcome, curve, clock, memory)
 
 
-def _recipe(request: LearnRequest) -> Recipe:
-    """The recipe asked for, with the request's seed. Raises `InputError` for a name or target that is not there."""
-    for target in listed(request.targets):
-        if target not in _TARGETS:
-            raise InputError(
-                "unknown-target",
-                got=f"'{target}' cannot be learnt.",
-                allowed=", ".join(_TARGETS) + " (also numbers, where the label column holds numbers).",
-                fix="Write --targets classes.",
-            )
-    recipe = recipes.load(request.recipe or "classical")
-    registry.load("families", recipe.family).check(recipe.parameters)
-    return recipe if request.seed == 0 else replace(recipe, seed=request.seed)
-
-
-def _lesson(dataset: Dataset, seen: Seen, recipe: Recipe, means: Means) -> Lesson:
+def _lesson(dataset: Dataset, seen: Seen, recipe: Recipe, means: Means, device: str) -> Lesson:
     if seen.survey.arrays is None:
         raise ValueError("nothing was prepared")
     return Lesson(
@@ -82,11 +70,34 @@ def _lesson(dataset: Dataset, seen: Seen, recipe: Recipe, means: Means) -> Lesso
         cache=means.workspace.cache,
         compute=means.compute,
         tell=means.tell,
+        device=device,
     )
 
 
-def _curve(lesson: Lesson, outcome: Outcome, clock: Clock) -> tuple[CurvePoint, ...]:
+def _refuse_too_short(lesson: Lesson, clock: Clock) -> None:
+    """Raises `Refused` where not even the quickest model can be there before the budget is spent."""
+    asked = getattr(registry.load("families", lesson.recipe.family), "least_seconds", None)
+    if asked is None or clock.budget_s is None:
+        return
+    with clock.stage("learn"):
+        least = float(asked(lesson.job(lesson.dataset.indices("train", "val"), clock.deadline(1.0))))
+    if clock.seconds + least > clock.budget_s + _GRACE_S:
+        spent = clock.seconds
+        raise Refused(
+            "budget-too-short",
+            got=f"A budget of {clock.budget_s:.0f} s; reading took {spent:.0f} s, and the quickest model takes {least:.0f} s more.",
+            allowed=f"At least about {spent + 1.5 * least + 1:.0f} s (less the second time: what was read is kept).",
+            fix=f"Write --budget {_written(2 * (spent + 1.5 * least + 1))}.",
+        )
+
+
+def _written(seconds: float) -> str:
+    """A budget as it is written."""
+    return f"{math.ceil(seconds)}s" if seconds < 100 else f"{math.ceil(seconds / 60)}m"
+
+
+def _curve(lesson: Lesson, outcome: Outcome, clock: Clock) -> Curve:
     """The learning curve in what is left of the budget."""
     dataset = lesson.dataset
     train = dataset.indices("train", "val") if outcome.fold is None else np.arange(len(dataset.cases))
-    return learning_curve(again(lesson, outcome.fitted.recipe), train, clock.deadline(_CURVE_SHARE))
+    return learning_curve(lesson, outcome.fitted, train, clock.deadline(_CURVE_SHARE))

@@ -16,6 +16,9 @@ FEW_OF_A_CLASS = 30
 LEVELS = ("bad", "warn", "note")
 
 
+_WHAT = {"held-out": "test"}
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A sentence to heed. ``level``: ``bad``, ``warn`` or ``note``."""
@@ -41,6 +44,8 @@ def notices(
     found += [Notice("warn", f"Class ‘{name}’ is left out: {why.rstrip('.')}.") for name, why in (left_out or {}).items()]
     found += [Notice("warn", f"Shortcut: {each.get('says', each)}") for each in evidence.shortcuts]
     found += _numbers(evidence, patients_known)
+    if evidence.shift is not None and evidence.shift.alarm:
+        found.append(Notice("warn", evidence.shift.says(_WHAT.get(evidence.protocol, "new"))))
     found += _strength(figures)
     found += _shift(evidence, figures)
     found += _looks(looks, evidence.protocol)

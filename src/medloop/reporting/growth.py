@@ -15,8 +15,20 @@ _MOST_TRIALS = 25
 _SCORES = ("score", "validation", "value", "auc")
 
 
-def more_labels(points: Sequence[CurvePoint]) -> str:
-    """Would more labels help? One sentence from the last step of the learning curve, per doubling of the cases."""
+def more_labels(points: Sequence[CurvePoint], stand_in: str = "") -> str:
+    """Would more labels help? From the last step of the learning curve, per doubling of the cases.
+
+    ``stand_in``: the family whose curve it is, where the model itself would have taken too long.
+    """
+    told = _more_labels(points)
+    if not stand_in or len(points) < 2:
+        return told
+    return (
+        f"{told} This is the curve of the {stand_in} model, which is quicker: there was no time to learn the model itself so often."
+    )
+
+
+def _more_labels(points: Sequence[CurvePoint]) -> str:
     known = [(point.cases, point.value.value, point) for point in points if point.value.value is not None]
     if len(known) < 2:
         return "There was no time, or there were too few cases, to measure whether more labels would help."
