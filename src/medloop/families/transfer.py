@@ -24,10 +24,12 @@ HOW = "frozen"
 _HOW: Mapping[str, str] = {
     "frozen": "_frozen",
     "linear": "_linear",
+    "last": "_fine_tuning",
+    "whole": "_fine_tuning",
 }
 """Which module learns in which way: it has ``check(parameters)``, ``fit(job)`` and ``least_seconds(job)``. It is imported when it
 is used, for some of them bring torch."""
-_KINDS: Mapping[str, str] = {}
+_KINDS: Mapping[str, str] = {"network": "_network_model"}
 """Which module takes models of which kind apart and together again, but for heads on features. None of them needs torch."""
 
 
