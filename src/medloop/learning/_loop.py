@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from medloop.errors import InputError
 from medloop.learning import checkpoints, schedule
 from medloop.learning._batches import Batch, batches, evenly, inputs, laid_out
+from medloop.learning._depthwise import QuickDepthwise
 from medloop.learning.average import Average
 from medloop.learning.checkpoints import Checkpoint
 from medloop.learning.lesson import Cases, Lesson, Trained
@@ -50,9 +52,11 @@ class Loop:
         self.blocks = [list(block) for block in self.net.blocks()]
         self.optimiser: Any = fabric.setup_optimizers(schedule.optimiser(self.blocks, self.plan))
         self.module: Any = None
+        self.quick: Any = QuickDepthwise() if fabric.device.type == "cpu" else nullcontext()
         self.frozen = -1
         self.average = Average(self.net, self.plan)
-        self.best, self.best_epoch, self.best_score = checkpoints.plain(self.net.state_dict()), 0, -math.inf
+        self.best, self.best_epoch = checkpoints.plain(self.net.state_dict()), 0
+        self.peak, self.best_score = 0, -math.inf
         self.history: list[dict[str, Json]] = []
         self.ended: _Ended | None = None
         self.at_once = self.plan.at_once or math.ceil(self.plan.batch / fabric.world_size)
@@ -94,9 +98,11 @@ class Loop:
         self.average.after_epoch(epoch)
         with self.average.in_place():
             validation_loss, score = self._evaluate(epoch)
-            last = self.lesson.validation is None or self.plan.kept == "last"
-            if self.best_epoch == 0 or last or score > self.best_score:
-                self.best, self.best_epoch, self.best_score = checkpoints.plain(self.net.state_dict()), epoch, score
+            better = epoch == 1 or score > self.best_score
+            if better:
+                self.peak, self.best_score = epoch, score
+            if better or self.lesson.validation is None or self.plan.kept == "last":
+                self.best, self.best_epoch = checkpoints.plain(self.net.state_dict()), epoch
         row = {"epoch": epoch, "loss": loss, "validation_loss": validation_loss}
         row |= {"score": score if math.isfinite(score) else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}
         self.history.append(row | {"seconds": seconds, "images_per_second": len(order) / max(seconds, 1e-9)})
@@ -140,7 +146,9 @@ class Loop:
                 pixels, targets = self.lesson.augment(pixels, targets, part.epoch, part.first)
             weights = None if self.weights is None else self.weights[places]
             with self.fabric.no_backward_sync(self.module, enabled=number + 1 < len(parts)):
-                loss = self.lesson.loss(self.module(laid_out(pixels)), targets, weights) * part.share
+                with self.quick:
+                    outputs = self.module(laid_out(pixels))
+                loss = self.lesson.loss(outputs, targets, weights) * part.share
                 self.fabric.backward(loss)
             total += loss.detach()
         return total
@@ -212,7 +220,7 @@ class Loop:
 
     def _worth_while(self) -> None:
         """No epoch is begun when patience is lost, and none that would not end before the deadline."""
-        if self.lesson.validation is not None and 0 < self.plan.patience <= len(self.history) - self.best_epoch:
+        if self.lesson.validation is not None and 0 < self.plan.patience <= len(self.history) - self.peak:
             raise _Ended("patience")
         expected = float(self.history[-1]["seconds"]) if self.history else 0.0
         if self._any(self.lesson.clock() + expected > self.lesson.deadline):
@@ -277,6 +285,7 @@ class Loop:
         return {
             "history": self.history,
             "best_epoch": self.best_epoch,
+            "peak": self.peak,
             "best_score": self.best_score if math.isfinite(self.best_score) else None,
             "average_count": self.average.count,
             "at_once": self.at_once,
@@ -289,7 +298,7 @@ class Loop:
             return
         said = found.said
         self.best, self.best_epoch, self.at_once = dict(found.best), int(said["best_epoch"]), int(said["at_once"])
-        self.best_score = -math.inf if said["best_score"] is None else float(said["best_score"])
+        self.peak, self.best_score = int(said["peak"]), -math.inf if said["best_score"] is None else float(said["best_score"])
         self.history = [dict(row) for row in said["history"]]
         if "ended" in said:
             self.ended = _Ended(*said["ended"])
