@@ -25,6 +25,7 @@ _ROOMS = {
     "families": "family",
     "samples": "sample collection",
     "targets": "target",
+    "networks": "network",
 }
 
 

