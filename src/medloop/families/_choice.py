@@ -6,24 +6,30 @@ Regression Trees, 1984): what wins by less than that wins by luck, and the simpl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from medloop.families import _quality
 from medloop.families._cross import Problem, Trial
 from medloop.families._estimators import ESTIMATORS
+from medloop.families._heads import Spec
 from medloop.types import Floats, Target, TargetKind
 
 _CANDIDATES = 12
 
 
-def choose(problem: Problem, trials: Sequence[Trial], most: int) -> list[Trial]:
-    """At most ``most`` heads. They are added one by one, each for the best average (Caruana et al., ICML 2004)."""
+def choose(
+    problem: Problem, trials: Sequence[Trial], most: int, dear: Callable[[Spec], tuple[float, ...]] = lambda spec: ()
+) -> list[Trial]:
+    """At most ``most`` heads. They are added one by one, each for the best average (Caruana et al., ICML 2004).
+
+    ``dear(spec)``: what makes features worth avoiding where others are as good; by it trials are compared first.
+    """
     done = sorted((trial for trial in trials if trial.complete), key=lambda trial: -trial.score)
     best = np.asarray(done[0].scores)
     alike = [trial for trial in done if not beats(best, np.asarray(trial.scores))]
-    first = min(alike, key=lambda trial: (*complexity(trial), -trial.score))
+    first = min(alike, key=lambda trial: (*dear(trial.spec), *complexity(trial), -trial.score))
     chosen, scores = [first], np.asarray(first.scores)
     done = done[:_CANDIDATES]
     while len(chosen) < most:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from medloop.families._cross import Problem, Trial, columns, cross_validate
 from medloop.families._folds import folds
 from medloop.families._heads import Head, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold, Parts
+from medloop.families._search import Guide, Registered
 from medloop.families._tables import Tables, table
 from medloop.features import Feature
 from medloop.prepared.arrays import PreparedArrays
@@ -104,9 +105,16 @@ class FeaturedModel:
                 )
 
 
-def fit(job: FitJob, family: str, chosen: tuple[Feature, ...]) -> Fitted:
+def fit(
+    job: FitJob,
+    family: str,
+    chosen: tuple[Feature, ...],
+    *,
+    guide: Callable[[FitJob, Tables], Guide] | None = None,
+    said: Mapping[str, Json] | None = None,
+) -> Fitted:
     """Search heads on ``chosen`` features within the deadline (unless the recipe says what to do), learn on all training cases,
-    calibrate, set thresholds.
+    calibrate, set thresholds. ``guide``: what the search tries, for others than generation 1. ``said``: goes into the recipe too.
 
     Raises `Refused` where there are too few cases, `InputError` for a recipe that cannot be followed.
     """
@@ -125,10 +133,12 @@ def fit(job: FitJob, family: str, chosen: tuple[Feature, ...]) -> Fitted:
             trials = [cross_validate(problem, spec, tables) for spec in specs]
             best = trials
         else:
-            trials = _search.search(job, problem, tables)
-            best = choose(problem, trials, _search.HEADS)
+            leader = guide(job, tables) if guide else Registered(job, tables)
+            trials = _search.search(job, problem, tables, leader)
+            best = choose(problem, trials, _search.HEADS, leader.dear)
         searched = clock()
         model, out_of_fold, recipe = _finish(job, family, problem, tables, best, mean, deviation)
+    recipe = dataclasses.replace(recipe, parameters={**(said or {}), **recipe.parameters})
     timings = {"features": tables.seconds, "search": max(0.0, searched - start - tables.seconds), "fit": clock() - searched}
     return Fitted(model, out_of_fold, [row(number, trial) for number, trial in enumerate(trials)], recipe, timings)
 

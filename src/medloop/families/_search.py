@@ -7,8 +7,9 @@ the trials before it. Nothing but the job's training cases is looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
@@ -21,9 +22,10 @@ from medloop.families._estimators import suiting
 from medloop.families._folds import FOLDS
 from medloop.families._heads import Spec
 from medloop.families._job import FitJob
-from medloop.families._space import Space, first_guesses, telling_first
+from medloop.families._space import Guess, Space, first_guesses, telling_first
 from medloop.families._tables import Tables
 from medloop.features import Feature
+from medloop.progress import Tick
 
 PATIENCE = 30
 """The search ends after so many trials without a better one."""
@@ -98,39 +100,100 @@ def work(spec: Spec, rows: int, width: int, classes: int) -> float:
     return reading + rows * inside * 300.0 * (classes if spec.estimator == "linear-svm" else 1)
 
 
+class Guide(Protocol):
+    """What a search tries: first what the answers so far suggest, then guesses, then what the sampler draws from a space."""
+
+    def opening(self) -> Generator[Spec, Trial | None, None]:
+        """Configurations one by one; each is answered by its trial, or by None where there is no time for it."""
+        ...
+
+    def guesses(self, search: Search) -> list[Guess]:
+        """What the sampler begins with."""
+        ...
+
+    def spec(self, asked: Any) -> Spec | None:
+        """The configuration of an Optuna trial, or None where it means nothing."""
+        ...
+
+    def dear(self, spec: Spec) -> tuple[float, ...]:
+        """What makes its features worth avoiding where others are as good, as `medloop.families._choice.choose` compares it."""
+        ...
+
+
+class Registered:
+    """The guide of generation 1: any of several features, each in one of its choices."""
+
+    def __init__(self, job: FitJob, tables: Tables) -> None:
+        self.job = job
+        self.space = Space(tables.features, estimators_of(job), len(job.train))
+
+    def opening(self) -> Generator[Spec, Trial | None, None]:
+        """Nothing: the guesses are known beforehand."""
+        yield from ()
+
+    def guesses(self, search: Search) -> list[Guess]:
+        """Configurations known to do well on such images."""
+        return first_guesses(self.space, self.job.arrays, search.affordable_features(self.space).__contains__)
+
+    def spec(self, asked: Any) -> Spec | None:
+        """The configuration of an Optuna trial, or None where it has no feature."""
+        return self.space.spec(asked)
+
+    def dear(self, spec: Spec) -> tuple[float, ...]:
+        """No more than how many there are."""
+        del spec
+        return ()
+
+
 class Search:
     """One search; `run` gives the trials."""
 
-    def __init__(self, job: FitJob, problem: Problem, tables: Tables) -> None:
-        self.job, self.problem, self.tables = job, problem, tables
-        self.space = Space(tables.features, estimators_of(job), len(problem.values))
+    def __init__(self, job: FitJob, problem: Problem, tables: Tables, guide: Guide) -> None:
+        self.job, self.problem, self.tables, self.guide = job, problem, tables, guide
         self.costs, self.trials = Costs(), list[Trial]()
+        self.most = int(job.recipe.parameters.get("trials", _MOST_TRIALS))
         self.start = job.clock()
         self.total = min(max(0.0, job.deadline - self.start), _ENDLESS)
 
     def run(self) -> list[Trial]:
         """Trials in order, at least one of them complete."""
-        study = self._study()
         seen: dict[str, Trial] = {}
-        most = int(self.job.recipe.parameters.get("trials", _MOST_TRIALS))
         with self.job.tell.task("search", None) as tick:
-            for _ in range(4 * most):
-                if self.best is not None and (len(self.trials) >= most or self._used_up()):
+            self._open(seen, tick)
+            study = self._study()
+            for _ in range(4 * self.most):
+                if self._ended():
                     break
                 asked = study.ask()
-                spec = self.space.spec(asked)
-                if spec is None or (self.best is not None and repr(spec) not in seen and self._unaffordable(spec)):
-                    study.tell(asked, state=TrialState.PRUNED)
-                    continue
-                if repr(spec) not in seen:
-                    seen[repr(spec)] = self._try(spec)
-                    tick(1, f"best {self.best.score:.3f}" if self.best else "")
-                trial = seen[repr(spec)]
-                if trial.complete:
+                spec = self.guide.spec(asked)
+                trial = None if spec is None else self._answer(spec, seen, tick)
+                if trial is not None and trial.complete:
                     study.tell(asked, trial.score)
                 else:
                     study.tell(asked, state=TrialState.PRUNED)
         return self.trials
+
+    def _open(self, seen: dict[str, Trial], tick: Tick) -> None:
+        """What the guide wants to know first, while there is time."""
+        asking = self.guide.opening()
+        spec = next(asking, None)
+        while spec is not None and not self._ended():
+            try:
+                spec = asking.send(self._answer(spec, seen, tick))
+            except StopIteration:
+                return
+
+    def _answer(self, spec: Spec, seen: dict[str, Trial], tick: Tick) -> Trial | None:
+        """The trial of a configuration, or None where there is no time for it."""
+        if repr(spec) not in seen:
+            if self.best is not None and self._unaffordable(spec):
+                return None
+            seen[repr(spec)] = self._try(spec)
+            tick(1, f"best {self.best.score:.3f}" if self.best else "")
+        return seen[repr(spec)]
+
+    def _ended(self) -> bool:
+        return self.best is not None and (len(self.trials) >= self.most or self._used_up())
 
     @property
     def best(self) -> Trial | None:
@@ -141,16 +204,16 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self.job.recipe.seed, n_startup_trials=12)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        for guess in first_guesses(self.space, self.job.arrays, self._affordable_features().__contains__):
+        for guess in self.guide.guesses(self):
             study.enqueue_trial(guess)
         return study
 
-    def _affordable_features(self) -> set[str]:
+    def affordable_features(self, space: Space) -> set[str]:
         """Features whose first choice fits into the time, the most telling first; where none does, the quickest.
 
         Once a tenth of the time has gone into finding out, those not asked yet are left to later trials.
         """
-        firsts = {name: self.space.choices[name][0] for name in sorted(self.space.choices, key=telling_first)}
+        firsts = {name: space.choices[name][0] for name in sorted(space.choices, key=telling_first)}
         costs, kept, spent = dict[str, float](), set[str](), 0.0
         for name, place in firsts.items():
             if kept and self.job.clock() - self.start > _ASKING_SHARE * self.total:
@@ -173,7 +236,7 @@ class Search:
         return trial
 
     def _size(self, spec: Spec) -> tuple[int, int, int]:
-        width = sum(self.tables.width(each) for each in spec.features)
+        width = sum(self.tables.width(each, spec.blocks) for each in spec.features)
         count = self.problem.count
         return len(self.problem.values) * (count - 1) // count, width, max(1, len(self.problem.target.classes) - 1)
 
@@ -225,6 +288,6 @@ def least_seconds(job: FitJob, chosen: Sequence[Feature]) -> float:
     return tables.expected(0) + (count + 1) * Costs().expected(spec, rows, tables.width(0), classes)
 
 
-def search(job: FitJob, problem: Problem, tables: Tables) -> list[Trial]:
-    """Trials in order; at least one is complete, whatever the deadline."""
-    return Search(job, problem, tables).run()
+def search(job: FitJob, problem: Problem, tables: Tables, guide: Guide | None = None) -> list[Trial]:
+    """Trials in order; at least one is complete, whatever the deadline. Without a ``guide``: as in generation 1."""
+    return Search(job, problem, tables, guide or Registered(job, tables)).run()

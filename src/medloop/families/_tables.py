@@ -105,6 +105,7 @@ class Tables(Mapping[int, Table]):
         self.states: dict[int, dict[str, Array]] = {}
         self.seconds = 0.0
         self._ready: dict[int, Table] = {}
+        self._took: dict[int, float] = {}
         self._probes: dict[int, tuple[float, int]] = {}
 
     def __getitem__(self, position: int) -> Table:
@@ -112,7 +113,8 @@ class Tables(Mapping[int, Table]):
             job, feature, start = self.job, self.features[position], self.job.clock()
             state = self._state(position)
             self._ready[position] = table(job.arrays, np.asarray(job.train), feature, state, job.compute, job.cache, job.tell)
-            self.seconds += job.clock() - start
+            self._took[position] = job.clock() - start
+            self.seconds += self._took[position]
         return self._ready[position]
 
     def __iter__(self) -> Iterator[int]:
@@ -125,9 +127,21 @@ class Tables(Mapping[int, Table]):
         """About how many seconds the table still takes: 0 where it is there, else from a few images."""
         return 0.0 if position in self._ready else self._probe(position)[0]
 
-    def width(self, position: int) -> int:
-        """Numbers an image, known without computing the table."""
+    def width(self, position: int, wanted: Sequence[str] = ()) -> int:
+        """Numbers an image, of the blocks that are wanted, known without computing the table."""
+        if wanted and (named := self.blocks(position)):
+            return sum(block.width for block in named if block.name in wanted)
         return self._ready[position].width if position in self._ready else self._probe(position)[1]
+
+    def add(self, feature: Feature) -> int:
+        """The position of a feature, new or there already."""
+        if feature not in self.features:
+            self.features = (*self.features, feature)
+        return self.features.index(feature)
+
+    def took(self, position: int) -> float:
+        """Seconds that computing the table took; 0 where it was there or has not been computed."""
+        return self._took.get(position, 0.0)
 
     def blocks(self, position: int) -> tuple[Block, ...]:
         """The columns by name of a feature that is not learnt from the images; empty where they have no names."""
