@@ -196,7 +196,7 @@ def test_what_is_left_over_goes_to_later_rungs(make_job, monkeypatch):
     rungs = [Rung("classical", {"trials": 1}, 1.0), Rung("classical", {"trials": 2}, 1.0), Rung("classical", {"trials": 3}, 2.0)]
     with pytest.raises(InputError):
         _rungs.climb(job, rungs)
-    assert given == [50.0, 100.0, 100.0], "the third cannot fit into half of the time, so the others share all of it"
+    assert given == [25.0, 100.0, 100.0], "the third cannot fit into two thirds of the time, so the second may take all of it"
 
 
 def test_climbing_ends_where_nothing_is_left_to_gain(climb):

@@ -23,11 +23,12 @@ _HOPELESS, _ERRORS = 0.02, 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rung:
-    """A family with its recipe's parameters, and its share of the time."""
+    """A family with its recipe's parameters, and its share of the time. Given less than ``least_s`` it is not even asked."""
 
     family: str
     parameters: Mapping[str, Json]
     share: float = 1.0
+    least_s: float = 0.0
 
     @property
     def how(self) -> str:
@@ -68,23 +69,19 @@ class Climbed:
 
 def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
     """Every rung in order, the first whatever the time. Raises what the first raised where none could be climbed."""
-    start = job.clock()
-    total = min(max(0.0, job.deadline - start), _ENDLESS)
     plan = _Plan(job, rungs)
     found: list[Climbed] = []
     errors: list[MedloopError] = []
     for number, rung in enumerate(rungs):
-        left = start + total - job.clock()
         known = [each for each in found if each.fitted is not None]
-        reason = plan.against(number, left) if known else ""
-        reason = reason or _not_worth_it(known)
+        reason = _not_worth_it(known) or (plan.against(number) if known else "")
         if reason:
             found.append(Climbed(rung, 0.0, reason))
             continue
         job.tell.say(f"Rung {number + 1} of {len(rungs)}: {rung.name}")
         begun = job.clock()
         try:
-            fitted: Fitted = rung.module.fit(rung.job(job, begun + left * plan.share(number)))
+            fitted: Fitted = rung.module.fit(rung.job(job, begun + plan.left * plan.share(number)))
         except MedloopError as error:
             errors.append(error)
             found.append(Climbed(rung, job.clock() - begun, f"{error.got} {error.fix}".strip()))
@@ -96,34 +93,55 @@ def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
 
 
 class _Plan:
-    """What each rung needs, asked before the first is climbed, so that the time of those that cannot fit goes to the others."""
+    """What each rung needs, asked as late as it can be (asking costs time), and what it is given."""
 
     def __init__(self, job: FitJob, rungs: Sequence[Rung]) -> None:
-        self.rungs, self.needs, self.refused = rungs, dict[int, float](), dict[int, str]()
-        none_left = job.deadline <= job.clock()
-        for number, rung in enumerate(rungs[1:], 1):
+        self.job, self.rungs = job, rungs
+        self._asked: dict[int, float | str] = {}
+        if "from" in job.recipe.parameters:  # a start that cannot be used is told before any work
+            for number in range(1, len(rungs)):
+                self.needs(number)
+
+    @property
+    def left(self) -> float:
+        """Seconds until all should be there."""
+        return min(max(0.0, self.job.deadline - self.job.clock()), _ENDLESS)
+
+    def needs(self, number: int) -> float | str:
+        """Seconds at the very least, or why the rung cannot be climbed."""
+        rung = self.rungs[number]
+        if number not in self._asked:
+            if self.left * rung.share < rung.least_s or self.left == 0:
+                return max(rung.least_s, 1.0) if self.left else np.inf
             try:
-                self.needs[number] = np.inf if none_left else rung.least_seconds(job)
+                self._asked[number] = max(rung.least_s, rung.least_seconds(self.job))
             except MedloopError as error:
-                self.refused[number] = f"{error.got} {error.fix}".strip()
-        left = min(max(0.0, job.deadline - job.clock()), _ENDLESS)
-        whole = sum(rung.share for rung in rungs)
-        self.hopeful = [n for n, rung in enumerate(rungs) if self.needs.get(n, 0.0) <= left * rung.share / whole]
+                if "from" in self.job.recipe.parameters and "from" in rung.parameters:
+                    raise
+                self._asked[number] = f"{error.got} {error.fix}".strip()
+        return self._asked[number]
 
     def share(self, number: int) -> float:
-        """The part of the time left that this rung may take."""
-        later = sum(self.rungs[each].share for each in self.hopeful if each > number and each not in self.refused)
-        own = self.rungs[number].share
-        return own / (own + later)
+        """The part of the time left that this rung may take: the rest is for those after it that may fit."""
+        own, later = self.rungs[number].share, list(range(number + 1, len(self.rungs)))
+        whole = own + sum(self.rungs[each].share for each in later)
+        if number:
+            later = [each for each in later if self._may_fit(each, whole)]
+        return own / (own + sum(self.rungs[each].share for each in later))
 
-    def against(self, number: int, left: float) -> str:
-        """Why the rung is not climbed with so much time left; empty where it is."""
-        if number in self.refused:
-            return self.refused[number]
-        needed, given = self.needs.get(number, 0.0), max(0.0, left * self.share(number))
+    def against(self, number: int) -> str:
+        """Why the rung is not climbed with the time left; empty where it is."""
+        needed = self.needs(number)
+        if isinstance(needed, str):
+            return needed
+        given = self.left * self.share(number)
         if np.isinf(needed):
             return "No time was left for it."
         return f"Too little time: it takes at least {needed:.0f} s, and {given:.0f} s were left for it." if needed > given else ""
+
+    def _may_fit(self, number: int, whole: float) -> bool:
+        needed = self.needs(number)
+        return not isinstance(needed, str) and needed <= self.left * self.rungs[number].share / whole
 
 
 def qualities(job: FitJob, raw: Floats, fold: Integers) -> Floats:

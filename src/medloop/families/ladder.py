@@ -35,13 +35,12 @@ __all__ = ["FAMILY", "AveragedModel", "check", "fit", "from_parts", "least_secon
 FAMILY = _averaged.FAMILY
 RUNGS = (
     Rung("classical", {}, 0.25),
-    Rung("transfer", {"how": "frozen"}, 0.3),
-    Rung("transfer", {"how": "last"}, 0.45),
+    Rung("transfer", {"how": "frozen"}, 0.3, 5.0),
+    Rung("transfer", {"how": "whole"}, 0.45, 20.0),
 )
 """What is tried where the recipe does not say."""
-_PASSED_ON = ("folds", "trials")
-_FROM = "from"
-_STARTS_FROM = "transfer"
+_SEARCHING = ("", "frozen")
+"""Ways to learn that search, and so may be told how many trials to make."""
 
 
 def check(parameters: Mapping[str, Json]) -> None:
@@ -53,12 +52,7 @@ def rungs_of(parameters: Mapping[str, Json]) -> tuple[Rung, ...]:
     """The rungs that a recipe asks for, each with the parameters that all of them share."""
     named = parameters.get("rungs")
     rungs = RUNGS if named is None else tuple(map(_rung, named))
-    shared = {key: parameters[key] for key in _PASSED_ON if key in parameters}
-    start = {_FROM: parameters[_FROM]} if _FROM in parameters else {}
-    return tuple(
-        dataclasses.replace(rung, parameters=shared | (start if rung.family == _STARTS_FROM else {}) | dict(rung.parameters))
-        for rung in rungs
-    )
+    return tuple(dataclasses.replace(rung, parameters=_shared(rung, parameters) | dict(rung.parameters)) for rung in rungs)
 
 
 def fit(job: FitJob) -> Fitted:
@@ -88,6 +82,14 @@ def least_seconds(job: FitJob) -> float:
     if job.recipe.parameters.get("members"):
         return 0.0
     return rungs_of(job.recipe.parameters)[0].least_seconds(job)
+
+
+def _shared(rung: Rung, parameters: Mapping[str, Json]) -> dict[str, Json]:
+    """What of the ladder's own parameters is said to a rung."""
+    said = ["folds"]
+    said += ["trials"] if rung.how in _SEARCHING else []
+    said += ["from"] if rung.family == "transfer" else []
+    return {key: parameters[key] for key in said if key in parameters}
 
 
 def _chosen(job: FitJob, known: Sequence[Climbed], fold: Any) -> tuple[Climbed, list[Climbed], Floats]:

@@ -25,7 +25,7 @@ DEFAULT = "ladder"
 _TARGETS = ("classes",)
 _FROM, _DIGEST = "from", "from_digest"
 _STARTING = ("ladder", "transfer")
-_HEAD, _BACKBONE = "model.json", "backbone.safetensors"
+_HEAD = "model.json"
 _BLOCK = 1 << 20
 
 
@@ -102,13 +102,7 @@ def _checked(workspace: Workspace, table: Mapping[str, Json]) -> dict[str, Json]
             allowed=f"The content whose SHA-256 is {expected}.",
             fix="Name the right file with --from, or take from_digest out of the recipe to start from this one.",
         )
-    return {_FROM: str(_backbone(start)), _DIGEST: None}
-
-
-def _backbone(start: Path) -> Path:
-    """Of an average the member's network; anything else as it is."""
-    nested = sorted(start.glob(f"member-*-{_BACKBONE}")) if start.is_dir() and not (start / _BACKBONE).is_file() else []
-    return nested[0] if nested else start
+    return {_FROM: str(start), _DIGEST: None}
 
 
 def _each(value: Any, told: Any) -> Any:
