@@ -14,6 +14,8 @@ def pages():
     given = {kind: made.evidence(kind, 120) for kind in made.TARGETS}
     found = {f"learn {kind}": learn_page(made.learnt(each), each) for kind, each in given.items()}
     found["evaluate"] = evaluate_page(made.evaluated(given["binary"]), replace(given["binary"], protocol="external"))
+    found["learn with heat"] = learn_page(made.learnt(given["binary"]), made.with_heat(given["binary"]))
+    found["explain"] = made.explained(given["binary"])
     names = {"normal": [f"scan_{k:04d}.png" for k in range(60)], "pneumonia": [f"scan_{k:04d}.png" for k in range(60, 90)]}
     found["inspect"] = inspect_page(made.inspected(), lambda name: made.pictures(int(name[5:9])), names)
     return found

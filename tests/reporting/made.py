@@ -8,8 +8,9 @@ import numpy as np
 
 from medloop.evaluation import calibration, decisions, scores, subgroups
 from medloop.evaluation.evidence import Answers, CurvePoint, Evidence
+from medloop.reporting import Explained, explain_page, heat_picture
 from medloop.requests import DatasetSummary, EvaluateResult, InspectResult, LearnResult
-from medloop.types import Metric, Target, TargetKind
+from medloop.types import Image, Metric, Prediction, Target, TargetKind
 from medloop.wire import to_json
 
 TARGETS = {
@@ -109,6 +110,35 @@ def evidence(kind: str, count: int = 400, *, strength: float = 2.5) -> Evidence:
         source="scans",
         shortcuts=({"says": "the image's width alone tells the classes apart with an AUC of 0.91", "from": "width", "auc": 0.91},),
     )
+
+
+def looked(positions):
+    """Heat in the middle of every second case that was asked for: time ran out for the others."""
+    heat = np.exp(-(np.hypot(*(np.mgrid[:64, :64] - 32)) ** 2) / 60)[None]
+    return {
+        int(k): heat_picture(Image(np.moveaxis(pictures(int(k)), -1, 0)[None, :, None], colour=True), heat)
+        for k in positions[: -(-len(positions) // 2)]
+    }
+
+
+def with_heat(given: Evidence) -> Evidence:
+    """The same with heat and a sheet of augmentation."""
+    copies = tuple((f"scan_{k}.png", tuple(pictures(k + 5 * n) for n in range(6))) for k in range(3))
+    return replace(given, heat=looked, heat_says="Heat, found by covering.", augmented=copies)
+
+
+def explained(given: Evidence) -> str:
+    """An explanation sheet."""
+    answers = given.answers
+    prediction = Prediction(
+        answers.names, answers.probabilities, answers.decided.labels, answers.decided.confidence, answers.decided.abstain
+    )
+    first = np.arange(20)
+    sheet = Explained(
+        target=given.target, prediction=prediction, positions=first, picture=pictures, heat=looked(first), model="first",
+        says="Heat, found by covering.", left_out="The 20 least sure of 120 cases.",
+    )  # fmt: skip
+    return explain_page(sheet)
 
 
 def summary(given: Evidence) -> DatasetSummary:

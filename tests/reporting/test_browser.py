@@ -5,7 +5,16 @@ from playwright.sync_api import sync_playwright
 
 from tests.peers import peer
 
-NAMES = ["learn binary", "learn multi-class", "learn multi-label", "learn number", "evaluate", "inspect"]
+NAMES = [
+    "learn binary",
+    "learn multi-class",
+    "learn multi-label",
+    "learn number",
+    "learn with heat",
+    "evaluate",
+    "inspect",
+    "explain",
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 
 from medloop.evaluation import decisions
 from medloop.evaluation.evidence import Answers
-from medloop.reporting import evaluate_page, inspect_page, learn_page
+from medloop.reporting import evaluate_page, inspect_page, learn_page, parts
 from tests.reporting import made
 
-KINDS = [*(f"learn {kind}" for kind in made.TARGETS), "evaluate", "inspect"]
+KINDS = [*(f"learn {kind}" for kind in made.TARGETS), "learn with heat", "evaluate", "inspect", "explain"]
 VOID = {"meta", "link", "img", "br", "path", "use"}
 
 
@@ -278,3 +278,28 @@ def test_colours_have_the_contrast_of_wcag_aa(pages):
 def test_evaluation_without_a_look_count_of_one_does_not_warn():
     given = made.evidence("binary", 60)
     assert "has now been scored" not in evaluate_page(made.evaluated(given), given)
+
+
+def test_heat_lies_beside_mistakes_and_right_answers_in_turn():
+    """Where time runs out, both kinds have some."""
+    worst, best = parts.cases_to_see(made.with_heat(made.evidence("binary", 120)))
+    hot = [[each.beside is not None for each in kind] for kind in (worst, best)]
+    assert all(any(kind) and not all(kind) for kind in hot)
+    assert all(kind == sorted(kind, reverse=True) for kind in hot)
+    assert not any(each.beside for kind in parts.cases_to_see(made.evidence("binary", 120)) for each in kind)
+
+
+def test_heat_and_augmentation_are_shown_where_there_are_any(pages):
+    with_, without = Reader(pages["learn with heat"]).words, Reader(pages["learn binary"]).words
+    for needed in ("Heat, found by covering.", "What training saw", "copy 5"):
+        assert needed in with_
+        assert needed not in without
+
+
+def test_an_explanation_sheet_says_what_was_answered_and_where_it_looked(pages):
+    reader = Reader(pages["explain"])
+    assert "The 20 least sure of 120 cases." in reader.words
+    assert len(re.findall(r"(normal|pneumonia), \d+ %", reader.words)) == 20
+    alternatives = [attrs["alt"] for tag, attrs in reader.tags if tag == "img"]
+    assert sum("where the model looked" in each for each in alternatives) == 10
+    assert len(alternatives) == 30

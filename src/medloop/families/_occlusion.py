@@ -50,24 +50,20 @@ class Question:
 def occlusion(asked: Question) -> Floats:
     """``(m, Z, Y, X)`` float32 of at least 0, for the first m of the n rows that there was time for."""
     shape = asked.arrays.shape
-    windows = [_windows(side, _CELLS if shape[1] == 1 else _CELLS_DEEP, asked.arrays.binary) for side in shape[1:]]
+    windows = [_windows(side, _cells(side, shape[1:]), asked.arrays.binary) for side in shape[1:]]
     patches = list(itertools.product(*(range(len(each)) for each in windows)))
-    row_bytes = int(np.prod(shape)) * np.dtype(asked.arrays.dtype).itemsize * (len(patches) + 1)
-    at_once = int(np.clip(_CALL_BYTES // max(row_bytes, 1), 1, _CALL_PICTURES))
     found: list[Floats] = []
-    longest = 0.0
+    size, each = 1, 0.0
     with (
-        Canvas(asked.arrays, _block(asked.arrays, len(patches) + 1, at_once)) as canvas,
+        Canvas(asked.arrays, _block(asked.arrays, len(patches) + 1)) as canvas,
         asked.tell.task("Explaining", len(asked.rows)) as tick,
     ):
-        for start in range(0, len(asked.rows), at_once):
-            if not asked.time_for(longest):
-                break
+        while len(found) < len(asked.rows) and asked.time_for(size * each):
             began = asked.clock()
-            part = slice(start, start + at_once)
-            scores = _scores(asked, part, canvas, windows, patches)
-            found += [_heat(asked.model.target, each, windows, patches) for each in scores]
-            longest = max(longest, asked.clock() - began)
+            scores = _scores(asked, slice(len(found), len(found) + size), canvas, windows, patches)
+            found += [_heat(asked.model.target, one, shape[1:]) for one in scores]
+            each = (asked.clock() - began) / len(scores)
+            size = min(2 * size, _CALL_PICTURES)
             tick(len(scores))
     return np.stack(found).astype(np.float32) if found else np.empty((0, *shape[1:]), np.float32)
 
@@ -86,9 +82,13 @@ def margins(target: Target, raw: Floats, choices: Integers) -> Floats:
     return np.asarray(chosen - special.logsumexp(others, axis=1))
 
 
+def _cells(side: int, shape: tuple[int, ...]) -> int:
+    """Into how many cells one side of ``(Z, Y, X)`` is cut."""
+    return min(side, _CELLS if shape[0] == 1 else _CELLS_DEEP)
+
+
 def _windows(side: int, cells: int, hard: bool) -> Floats:
     """``(count, side)``: how far each of the patches along one axis covers each pixel, 0 to 1."""
-    cells = min(cells, side)
     if cells < 2:
         return np.ones((1, side), np.float32)
     cell = side / cells
@@ -98,10 +98,10 @@ def _windows(side: int, cells: int, hard: bool) -> Floats:
     return (covered > 0.5 if hard else covered).astype(np.float32)
 
 
-def _block(arrays: PreparedArrays, each: int, at_once: int) -> int:
+def _block(arrays: PreparedArrays, each: int) -> int:
     """How many covered pictures are shown to the model at a time."""
     one = int(np.prod(arrays.shape)) * np.dtype(arrays.dtype).itemsize
-    return int(np.clip(_CALL_BYTES // max(one, 1), 1, each * at_once))
+    return int(np.clip(_CALL_BYTES // max(one, 1), 1, each * _CALL_PICTURES))
 
 
 def _scores(asked: Question, part: slice, canvas: Canvas, windows: Sequence[Floats], patches: Sequence[tuple[int, ...]]) -> Floats:
@@ -144,14 +144,19 @@ def _cover(windows: Sequence[Floats], patch: tuple[int, ...]) -> Floats:
     return np.asarray(z[:, None, None] * y[None, :, None] * x[None, None, :])
 
 
-def _heat(target: Target, scores: Floats, windows: Sequence[Floats], patches: Sequence[tuple[int, ...]]) -> Floats:
-    """``(Z, Y, X)``: what is lost when a pixel is covered, the mean over the patches that cover it."""
+def _heat(target: Target, scores: Floats, shape: tuple[int, ...]) -> Floats:
+    """``(Z, Y, X)``: what is lost when patches are covered, interpolated between their middles."""
     lost = scores[0] - scores[1:]
     lost = np.abs(lost) if target.kind is TargetKind.NUMBER else np.maximum(lost, 0.0)
-    shape = tuple(each.shape[1] for each in windows)
-    heat, covered = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
-    for patch, loss in zip(patches, lost.tolist(), strict=True):
-        cover = _cover(windows, patch)
-        heat += np.float32(loss) * cover
-        covered += cover
-    return np.asarray(heat / covered)
+    tents = [_tents(side, _cells(side, shape)) for side in shape]
+    grid = lost.reshape([len(each) for each in tents])
+    return np.asarray(np.einsum("abc,az,by,cx->zyx", grid, *tents, optimize=True))
+
+
+def _tents(side: int, cells: int) -> Floats:
+    """``(count, side)``: the weight of each patch's middle at each pixel; the sum over the patches is 1."""
+    if cells < 2:
+        return np.ones((1, side), np.float32)
+    cell = side / cells
+    place = np.clip((np.arange(side) + 0.5) / cell, 1, cells - 1)
+    return np.asarray(np.clip(1 - np.abs(place[None, :] - np.arange(1, cells)[:, None]), 0, 1), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from medloop.labels import Labelled
 from medloop.loop import _runs
 from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve
+from medloop.loop._heat import Heater
 from medloop.loop._intake import Seen
 from medloop.loop._learnt import LEARNT, learnt_from, to_bytes
 from medloop.loop._pictures import shower
@@ -35,6 +37,8 @@ from medloop.store import looks
 from medloop.types import Dataset, Floats, Integers, Json, Metric, Split, TargetKind
 from medloop.wire import to_json
 from medloop.workspace import write_folder, write_json, write_text
+
+_HEAT_SHARE, _HEAT_S = 0.96, 30.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +64,9 @@ def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock
     with clock.stage("report"), write_folder(asked.run) as folder:
         learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, before)
         families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
-        page = learn_page(result, replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift))
+        heater = _heater(lesson, outcome, clock)
+        evidence = replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift, heat=heater, heat_says=heater.says)
+        page = learn_page(result, evidence)
         result = _measured(result, clock, memory, outcome)
         write_text(folder / "report.html", page)
         _write_tables(folder, lesson, outcome)
@@ -175,6 +181,20 @@ def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, 
         picture=shower([dataset.cases[row].images[0] for row in outcome.judged]),
         source=Path(asked.request.src).name,
         shortcuts=tuple(shortcuts.find(dataset, asked.seen.survey.pictures, rows(dataset, asked.seen.survey), asked.request.seed)),
+    )
+
+
+def _heater(lesson: Lesson, outcome: Outcome, clock: Clock) -> Heater:
+    """Where the kept model looked, in what is left of the budget."""
+    return Heater(
+        model=outcome.fitted.model,
+        arrays=lesson.arrays,
+        rows=np.asarray(outcome.judged),
+        choices=families.choices_of(lesson.dataset.target, outcome.prediction),
+        compute=lesson.compute,
+        deadline=min(clock.deadline(_HEAT_SHARE), time.monotonic() + _HEAT_S),
+        tell=lesson.tell,
+        has_seen=outcome.fold is not None,
     )
 
 

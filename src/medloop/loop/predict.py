@@ -9,9 +9,11 @@ from medloop import families
 from medloop.compute import Compute
 from medloop.families import Model
 from medloop.loop._clock import Clock
+from medloop.loop._explained import sheet_beside, write_sheet
 from medloop.loop._intake import Means, Seen, collect, look
 from medloop.loop._learnt import read_learnt
 from medloop.loop._runs import find_model, table
+from medloop.loop._shift import of_new
 from medloop.progress import QUIET, Progress
 from medloop.requests import PredictRequest, PredictResult
 from medloop.types import Prediction, Target
@@ -27,21 +29,29 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
     out = Path(request.out or "predictions.csv").absolute()
     workspace.ready()
     ready_for(out)
+    sheet = sheet_beside(out) if request.explain else None
+    if sheet is not None:
+        ready_for(sheet)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means)
         seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False)
         prediction = answers(model, seen, means)
-    write_text(out, _csv(model.target, prediction))
+        write_text(out, _csv(model.target, prediction))
+        if sheet is not None:
+            write_sheet(sheet, model, place.parent.name if place.name == "model" else place.name, seen, prediction, means)
     rejected = (*collection.rejected, *seen.rejected)
+    shift = of_new(learnt.looks, seen.survey)
+    strange = [shift.says("new")] if shift is not None and shift.alarm else []
     return PredictResult(
         out=str(out),
         cases=len(prediction.cases),
         abstained=int(prediction.abstain.sum()),
         labels=dict(Counter(prediction.labels).most_common()) if model.target.classes else {},
         rejected=[to_json(each) for each in rejected],
-        warnings=[*collection.warnings, *learnt.doubts(seen.survey.refs)],
+        warnings=[*collection.warnings, *learnt.doubts(seen.survey.refs), *strange],
         seconds=round(clock.seconds, 2),
+        explained=None if sheet is None else str(sheet),
     )
 
 

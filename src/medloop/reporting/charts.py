@@ -193,6 +193,27 @@ def search(name: str, title: str, says: str, values: Sequence[float], label: str
         return _draw(figure, name, title, says)
 
 
+def losses(name: str, title: str, says: str, curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Chart:
+    """Loss by epoch: under each label the curves ``(epoch, loss)`` of several trainings, thin, and their mean."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.2)
+        for number, (label, each) in enumerate(curves.items()):
+            by_epoch: dict[float, list[float]] = {}
+            for points in each:
+                axes.plot(*zip(*points, strict=True), color=SERIES[number], linewidth=0.7, alpha=0.4)
+                for epoch, loss in points:
+                    by_epoch.setdefault(epoch, []).append(loss)
+            epochs = sorted(by_epoch)
+            means = [float(np.mean(by_epoch[epoch])) for epoch in epochs]
+            axes.plot(
+                epochs, means, color=SERIES[number], linewidth=1.8, linestyle=DASHES[number], marker="o", markersize=3, label=label
+            )
+        axes.set(xlabel="epoch", ylabel="loss")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.legend(loc="best")
+        return _draw(figure, name, title, says)
+
+
 def forest(name: str, title: str, says: str, rows: Sequence[tuple[str, Metric]], whole: float | None, label: str) -> Chart:
     """One figure by group with its interval; the dashed line is the figure of all cases."""
     with mpl.rc_context(_STYLE):

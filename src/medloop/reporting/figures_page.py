@@ -8,7 +8,7 @@ from typing import Any
 
 from medloop.evaluation import curves
 from medloop.evaluation.evidence import Evidence
-from medloop.reporting import beware, card, growth, parts, words
+from medloop.reporting import beware, card, growth, parts, rungs, words
 from medloop.requests import DatasetSummary
 from medloop.types import Json, Metric, TargetKind
 from medloop.version import VERSION
@@ -66,13 +66,16 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
         "abstention": parts.abstention(evidence),
         "worst": worst,
         "best": best,
+        "heat_says": evidence.heat_says if any(each.beside for each in (*worst, *best)) else "",
+        "augmented": parts.augmented(evidence),
         "number": number,
         **_subgroups(told),
         "learning": growth.learning(evidence.learning_curve) if learnt else None,
-        "learning_says": growth.more_labels(evidence.learning_curve) if learnt else "",
+        "learning_says": growth.more_labels(evidence.learning_curve, evidence.learning_curve_of) if learnt else "",
         "data_lines": _data(told),
         "balance": _balance(evidence),
         "ladder": None,
+        "losses": rungs.losses(evidence.search) if learnt else [],
         "search": growth.search(evidence.search) if learnt else (None, [], []),
         "recipe": evidence.recipe_toml,
         "methods": card.methods(evidence, told.dataset, told.family, told.recipe, told.looks),
@@ -94,6 +97,7 @@ def _contents(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("learning", "More labels?", found["learning_says"]),
         ("data", "Data", True),
         ("search", "Search", found["ladder"] or found["search"][0] or found["search"][2]),
+        ("augmentation", "Augmentation", found["augmented"]),
         ("recipe", "Recipe", found["recipe"]),
         ("methods", "Methods", True),
         ("card", "Model card", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -214,7 +215,26 @@ def cases_to_see(evidence: Evidence) -> tuple[list[Picture], list[Picture]]:
     if evidence.picture is None or len(evidence.answers) == 0:
         return [], []
     worst, best = _positions(evidence)
-    return [_picture(evidence, k) for k in worst], [_picture(evidence, k) for k in best]
+    heat = _heat(evidence, worst, best)
+    return [_picture(evidence, k, heat) for k in worst], [_picture(evidence, k, heat) for k in best]
+
+
+def augmented(evidence: Evidence) -> list[list[Picture]]:
+    """A row for each training case: the picture as it is, then changed copies."""
+    rows = []
+    for name, found in evidence.augmented:
+        words = ["as it is", *(f"copy {number}" for number in range(1, len(found)))]
+        rows.append([Picture.of(each, name if number == 0 else "", (words[number],)) for number, each in enumerate(found)])
+    return rows
+
+
+def _heat(evidence: Evidence, worst: Array, best: Array) -> Mapping[int, Array]:
+    """Pictures of where the model looked, mistakes and right answers in turn: time may run out."""
+    if evidence.heat is None:
+        return {}
+    pairs = itertools.zip_longest(worst.tolist(), best.tolist())
+    order = [each for pair in pairs for each in pair if each is not None]
+    return evidence.heat(np.array(list(dict.fromkeys(order)), np.int64))
 
 
 def _positions(evidence: Evidence) -> tuple[Array, Array]:
@@ -234,7 +254,7 @@ def _positions(evidence: Evidence) -> tuple[Array, Array]:
     return surest[wrong[surest]][:MISTAKES], right[:RIGHTS]
 
 
-def _picture(evidence: Evidence, position: int) -> Picture:
+def _picture(evidence: Evidence, position: int, heat: Mapping[int, Array]) -> Picture:
     answers, target = evidence.answers, evidence.target
     found = evidence.picture(int(position)) if evidence.picture is not None else None
     value = answers.values[position]
@@ -247,7 +267,8 @@ def _picture(evidence: Evidence, position: int) -> Picture:
     else:
         sure = 100 * float(answers.decided.confidence[position])
         lines = (f"is {target.classes[int(value)]}", f"said {answers.decided.labels[position]}, {sure:.0f} %")
-    return Picture.of(found, answers.names[position], lines)
+    picture, looked = Picture.of(found, answers.names[position], lines), heat.get(int(position))
+    return picture if looked is None else picture.with_beside(looked, "where the model looked")
 
 
 def subgroup_charts(target: Target, figures: Mapping[str, Metric], rows: Sequence[Mapping[str, Json]]) -> list[Chart]:

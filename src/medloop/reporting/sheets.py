@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image as Pillow
@@ -45,6 +45,10 @@ class Picture:
             return Picture(None, name, lines)
         scale = max(SHOWN / found.shape[0], LEAST_SHOWN / found.shape[1])
         return Picture(data_uri(found), name, lines, round(scale * found.shape[1]), round(scale * found.shape[0]))
+
+    def with_beside(self, found: Array, what: str) -> Picture:
+        """The same with ``found`` ``(Y, X, 3)`` uint8 beside it."""
+        return replace(self, beside=Picture.of(found, self.name, (what,)))
 
 
 def as_picture(image: Image) -> Array:

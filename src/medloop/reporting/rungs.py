@@ -1,0 +1,106 @@
+"""What the ladder tried: how good, how long, how large, what was chosen and why not the others; and how training went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medloop.reporting import charts, parts, words
+from medloop.reporting.charts import Chart
+from medloop.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A family that was tried or left out, as text."""
+
+    name: str
+    figure: str
+    interval: str
+    seconds: str
+    size: str
+    speed: str
+    reason: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The families in order from simple to dear. ``title``: of the figure that they are compared by."""
+
+    title: str
+    chart: Chart | None
+    rows: tuple[Row, ...]
+
+
+def ladder(rows: Sequence[Mapping[str, Json]]) -> Ladder | None:
+    """The ladder of a result; None where there is none."""
+    if not rows:
+        return None
+    name = next((str(row["metric"]) for row in rows if row.get("metric")), "auc")
+    title = words.TERMS[name].title
+    return Ladder(title, _chart(rows, title), tuple(_row(row, name) for row in rows))
+
+
+def losses(trials: Sequence[Mapping[str, Json]]) -> list[Chart]:
+    """How the loss fell, epoch by epoch, for every training among the trials."""
+    found = []
+    for number, trial in enumerate(each for each in trials if each.get("history")):
+        lines = dict(_lines(trial["history"]))
+        if not lines:
+            continue
+        what = str(trial.get("rung") or trial.get("member") or "network")
+        fold = f", fold {trial['fold']}" if "fold" in trial else ""
+        says = "Mean over the folds, each thin line one fold; the validation cases of a fold were not learnt from in it."
+        found.append(charts.losses(f"loss-{number}", f"Loss while training: {what}{fold}", says, lines))
+    return found
+
+
+def _chart(rows: Sequence[Mapping[str, Json]], title: str) -> Chart | None:
+    known = [row for row in rows if row.get("validation")]
+    if len(known) < 2:
+        return None
+    points = [(f"{_name(row)}{' ◂ chosen' if row.get('chosen') else ''}", parts.metric_of(row["validation"])) for row in known]
+    best = next((parts.metric_of(row["validation"]).value for row in known if row.get("chosen")), None)
+    says = "Each judged on the same folds of the training cases. Bars: 95 % intervals. Dashed: what was chosen."
+    return charts.forest("ladder", "From simple to dear", says, points, best, f"cross-validated {title}")
+
+
+def _row(row: Mapping[str, Json], name: str) -> Row:
+    metric = parts.metric_of(row["validation"]) if row.get("validation") else None
+    seconds, size, speed = (row.get(key) for key in ("seconds", "size_mb", "images_per_second"))
+    return Row(
+        name=_name(row),
+        figure="–" if metric is None else words.shown(name, metric.value),
+        interval="" if metric is None else words.interval(name, metric),
+        seconds=f"{seconds:.0f} s" if seconds else "–",
+        size=_size(size) if size is not None else "–",
+        speed=f"{speed:.0f} a second" if speed else "–",
+        reason=str(row.get("reason") or ""),
+        chosen=bool(row.get("chosen")),
+    )
+
+
+def _name(row: Mapping[str, Json]) -> str:
+    how = str(row.get("how") or "")
+    if how.startswith("average"):
+        return how
+    return f"{row['family']} ({how})" if how else str(row["family"])
+
+
+def _size(megabytes: float) -> str:
+    return f"{1000 * megabytes:.0f} kB" if megabytes < 1 else f"{megabytes:.1f} MB"
+
+
+def _lines(history: Sequence[Mapping[str, Json]]) -> Iterator[tuple[str, list[list[tuple[float, float]]]]]:
+    """For the training and the validation loss the curve of each fold: ``(epoch, loss)`` points."""
+    for key, label in (("loss", "training cases"), ("validation_loss", "validation cases")):
+        folds: dict[Json, list[tuple[float, float]]] = {}
+        for row in history:
+            value = row.get(key)
+            if isinstance(value, (int, float)) and np.isfinite(value) and row.get("fold") != "all":
+                folds.setdefault(row.get("fold"), []).append((float(row["epoch"]), float(value)))
+        if folds:
+            yield label, list(folds.values())
