@@ -202,7 +202,7 @@ class Loop:
                 allowed="A network and images that memory holds.",
                 fix="Choose a smaller batch." if several else "Choose a smaller network or smaller images, or train fewer layers.",
             )
-        self.at_once = max(_LEAST_AT_ONCE, used // 2)
+        self.at_once = max(_LEAST_AT_ONCE, math.ceil(used / 2))
         self.lesson.tell.say(f"Memory does not hold {used} images at once: {self.at_once} from now on; a step learns from as many.")
         if self.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -239,7 +239,7 @@ class Loop:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Positions within the training cases."""
         if self.lesson.order is not None:
-            return np.asarray(self.lesson.order(epoch), np.int64)
+            return np.ascontiguousarray(self.lesson.order(epoch), np.int64)
         return order(len(self.lesson.train), self.lesson.seed, epoch)
 
     def _there(self, values: Array | None) -> Any:
