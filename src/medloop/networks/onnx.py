@@ -64,10 +64,9 @@ def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float 
         answers = module(torch.from_numpy(np.ascontiguousarray(batch)).to(device))
     module.train(was)
     expected = [each.float().cpu().numpy() for each in ([answers] if isinstance(answers, torch.Tensor) else answers)]
-    largest = max(
-        float(np.abs(mine - theirs).max() / max(1.0, float(np.abs(theirs).max())))
-        for mine, theirs in zip(running.run(model, batch), expected, strict=True)
-    )
+    pairs = zip(running.run(model, batch), expected, strict=True)
+    differences = [np.abs(mine - theirs).max() / np.maximum(np.abs(theirs).max(), 1) for mine, theirs in pairs]
+    largest = float(np.max(differences))
     if not largest <= tolerance:
         raise RuntimeError(f"ONNX and torch differ by {largest:.2g}, more than {tolerance:.2g}.")
     return largest

@@ -174,7 +174,7 @@ def _refused(repository: str | None) -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE forbids to fetch them"
     try:
-        url = huggingface_hub.hf_hub_url(repository, "config.json", endpoint=constants.ENDPOINT)
+        url = huggingface_hub.hf_hub_url(repository, "config.json")
         huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE_S)
     except huggingface_hub.errors.HfHubHTTPError as error:
         return f"{constants.ENDPOINT} refuses them (status {error.response.status_code})"
@@ -188,9 +188,7 @@ def _fetched(facts: Any, tell: Progress) -> Path | None:
     tell.say(f"Downloading the weights {facts.hf_hub_id} from {constants.ENDPOINT}.")
     for file in _files(facts):
         try:
-            return Path(
-                huggingface_hub.hf_hub_download(facts.hf_hub_id, file, etag_timeout=_PATIENCE_S, endpoint=constants.ENDPOINT)
-            )
+            return Path(huggingface_hub.hf_hub_download(facts.hf_hub_id, file, etag_timeout=_PATIENCE_S))
         except Exception:  # as above
             continue
     return None
@@ -230,5 +228,5 @@ def _nowhere(name: str, facts: Any, refused: str) -> InputError:
         "no-weights",
         got=f"The weights of {name} are not on this disk, and {refused or 'the download failed'}.",
         allowed="Weights from a file, the hub's cache on this disk, the hub, or an installed package.",
-        fix="; or ".join(filter(None, ways)).capitalize() + ".",
+        fix="One of: " + "; or ".join(filter(None, ways)) + ".",
     )
