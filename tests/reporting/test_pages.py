@@ -119,7 +119,9 @@ def test_a_page_of_learning_has_every_part(pages):
     for needed in (
         "ROC curve", "Precision and sensitivity", "Can its probabilities be taken at their word?", "Confusion matrix",
         "Surest mistakes",
-        "Surest right answers", "AUC by subgroup", "More labels would", "The data", "How it was found", 'family = "classical"',
+        "Surest right answers", "AUC by subgroup", "More labels would", "The data", "How it was found",
+        "From simple to dear", "average of classical and transfer (frozen)", "average ◂ chosen",
+        "it takes at least 90 s", "Loss while training: transfer (whole)", "210/s", 'family = "classical"',
         "Methods, to paste into a paper", "Model card", "Intended use", "fixed-sequence testing",
     ):  # fmt: skip
         assert needed in words

@@ -14,8 +14,6 @@ from medloop.types import Array, Json, Metric, TargetKind
 
 FEW_OF_A_CLASS = 30
 LEVELS = ("bad", "warn", "note")
-
-
 _WHAT = {"held-out": "test"}
 
 
@@ -41,11 +39,11 @@ def notices(
     """Every notice, gravest first. A warning that only repeats which class is left out is not told twice."""
     repeated = {text for text in warnings for name in left_out or {} if f"'{name}'" in text and "left out" in text}
     found = [Notice("bad", text) for text in accepted_leaks]
+    if evidence.shift is not None and evidence.shift.alarm:
+        found.append(Notice("warn", evidence.shift.says(_WHAT.get(evidence.protocol, "new"))))
     found += [Notice("warn", f"Class ‘{name}’ is left out: {why.rstrip('.')}.") for name, why in (left_out or {}).items()]
     found += [Notice("warn", f"Shortcut: {each.get('says', each)}") for each in evidence.shortcuts]
     found += _numbers(evidence, patients_known)
-    if evidence.shift is not None and evidence.shift.alarm:
-        found.append(Notice("warn", evidence.shift.says(_WHAT.get(evidence.protocol, "new"))))
     found += _strength(figures)
     found += _shift(evidence, figures)
     found += _looks(looks, evidence.protocol)

@@ -27,6 +27,7 @@ class Told:
     warnings: Sequence[str]
     subgroups: Sequence[Mapping[str, Json]]
     accepted_leaks: Sequence[str] = ()
+    ladder: Sequence[Mapping[str, Json]] = ()
 
 
 def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
         "learning_says": growth.more_labels(evidence.learning_curve, evidence.learning_curve_of) if learnt else "",
         "data_lines": _data(told),
         "balance": _balance(evidence),
-        "ladder": None,
+        "ladder": rungs.ladder(told.ladder),
         "losses": rungs.losses(evidence.search) if learnt else [],
         "search": growth.search(evidence.search) if learnt else (None, [], []),
         "recipe": evidence.recipe_toml,

@@ -12,6 +12,8 @@ from medloop.types import Json
 
 _HELPS, _HELPS_LITTLE = 0.01, 0.003
 _MOST_TRIALS = 25
+_LONG = ("history",)
+"""Columns that have a chart of their own."""
 _SCORES = ("score", "validation", "value", "auc")
 
 
@@ -78,7 +80,7 @@ def _number(value: Json) -> float | None:
 
 def table(rows: Sequence[Mapping[str, Json]]) -> tuple[list[str], list[list[str]]]:
     """Column names and rows of text, from rows of data."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _LONG]
     return names, [[_text(row.get(name)) for name in names] for row in rows]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medloop.evaluation.evidence import Evidence
-from medloop.reporting import render, rungs
+from medloop.reporting import render
 from medloop.reporting.figures_page import Told, context
 from medloop.requests import LearnResult
 
@@ -22,7 +22,7 @@ def learn_page(result: LearnResult, evidence: Evidence) -> str:
         warnings=result.warnings,
         subgroups=result.subgroups,
         accepted_leaks=result.accepted_leaks,
+        ladder=result.ladder,
     )
-    ladder = rungs.ladder(result.ladder)
-    found = context(told, kicker=f"What medloop learnt · run {Path(result.run).name}", learnt=True)
-    return render.page("figures.html.j2", found | {"ladder": ladder})
+    kicker = f"What medloop learnt · run {Path(result.run).name}"
+    return render.page("figures.html.j2", context(told, kicker=kicker, learnt=True))

@@ -45,16 +45,15 @@ def ladder(rows: Sequence[Mapping[str, Json]]) -> Ladder | None:
 
 
 def losses(trials: Sequence[Mapping[str, Json]]) -> list[Chart]:
-    """How the loss fell, epoch by epoch, for every training among the trials."""
+    """How the loss fell, epoch by epoch, for the trainings among the trials (with cross-validation: of the model kept)."""
     found = []
-    for number, trial in enumerate(each for each in trials if each.get("history")):
+    for number, trial in enumerate(each for each in trials if each.get("history") and each.get("fold", "all") == "all"):
         lines = dict(_lines(trial["history"]))
         if not lines:
             continue
         what = str(trial.get("rung") or trial.get("member") or "network")
-        fold = f", fold {trial['fold']}" if "fold" in trial else ""
         says = "Mean over the folds, each thin line one fold; the validation cases of a fold were not learnt from in it."
-        found.append(charts.losses(f"loss-{number}", f"Loss while training: {what}{fold}", says, lines))
+        found.append(charts.losses(f"loss-{number}", f"Loss while training: {what}", says, lines))
     return found
 
 
@@ -62,10 +61,10 @@ def _chart(rows: Sequence[Mapping[str, Json]], title: str) -> Chart | None:
     known = [row for row in rows if row.get("validation")]
     if len(known) < 2:
         return None
-    points = [(f"{_name(row)}{' ◂ chosen' if row.get('chosen') else ''}", parts.metric_of(row["validation"])) for row in known]
+    points = [(f"{_short(row)}{' ◂ chosen' if row.get('chosen') else ''}", parts.metric_of(row["validation"])) for row in known]
     best = next((parts.metric_of(row["validation"]).value for row in known if row.get("chosen")), None)
     says = "Each judged on the same folds of the training cases. Bars: 95 % intervals. Dashed: what was chosen."
-    return charts.forest("ladder", "From simple to dear", says, points, best, f"cross-validated {title}")
+    return charts.forest("ladder", "From simple to dear", says, points, best, title)
 
 
 def _row(row: Mapping[str, Json], name: str) -> Row:
@@ -77,7 +76,7 @@ def _row(row: Mapping[str, Json], name: str) -> Row:
         interval="" if metric is None else words.interval(name, metric),
         seconds=f"{seconds:.0f} s" if seconds else "–",
         size=_size(size) if size is not None else "–",
-        speed=f"{speed:.0f} a second" if speed else "–",
+        speed=f"{speed:.0f}/s" if speed else "–",
         reason=str(row.get("reason") or ""),
         chosen=bool(row.get("chosen")),
     )
@@ -88,6 +87,10 @@ def _name(row: Mapping[str, Json]) -> str:
     if how.startswith("average"):
         return how
     return f"{row['family']} ({how})" if how else str(row["family"])
+
+
+def _short(row: Mapping[str, Json]) -> str:
+    return "average" if str(row.get("how") or "").startswith("average") else _name(row)
 
 
 def _size(megabytes: float) -> str:
