@@ -192,7 +192,7 @@ def _fitted(ground: Ground, work: Work, raw: Floats, net: Classifier) -> Fitted:
     content = onnx.write(viewed, some.shape[1:], ["scores"])
     onnx.check(content, viewed, some)
     spec = settings.backbone.to_json()
-    told = {"name": settings.backbone.name, "spec": json.dumps(spec)}
+    told = {"spec": json.dumps(spec)}  # safetensors writes several in no fixed order
     model = NetworkModel(
         target,
         job.recipe.preparation,

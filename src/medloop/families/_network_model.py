@@ -35,7 +35,7 @@ class NetworkModel:
 
     ``input``: what prepared images it was learnt from (``shape`` ``(C, Z, Y, X)``, ``dtype``, ``colour``, ``binary``). ``network``:
     specs of backbone and classifier, as JSON. ``onnx``: pixels uint8 ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)`` in, raw scores out.
-    ``backbone``: its weights, safetensors with name and spec. ``arrays``: the weights of the layers behind it. ``mean`` and
+    ``backbone``: its weights, safetensors with its spec. ``arrays``: the weights of the layers behind it. ``mean`` and
     ``deviation``: what turns raw scores back into numbers (0 and 1 for classes).
     """
 
