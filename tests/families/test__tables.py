@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from medloop import features
+from medloop.errors import InputError
 from medloop.families import _search
-from medloop.families._tables import Tables, table
-from medloop.features import _table
+from medloop.families._tables import Table, Tables, table
+from medloop.features import Block, _table, feature
 from medloop.types import TargetKind
 
 LABELS = np.arange(40) % 2
@@ -75,3 +76,31 @@ def test_with_and_without_cache_alike(make_job, cache):
     expected = features.extract(job.arrays.take(np.arange(5, 35)), chosen[0], {})
     found = Tables(job if cache else dataclasses.replace(job, cache=None), chosen)[0]
     np.testing.assert_array_equal(found.take(np.arange(30)), expected)
+
+
+def test_columns_are_read_by_name():
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(5, 6)).astype(np.float32)
+    rows = np.array([2, 0])
+    named = Table(values, np.arange(5), (Block("one", 1), Block("two", 2), Block("three", 3)))
+    np.testing.assert_array_equal(named.take(rows, ("three", "one")), values[rows][:, [0, 3, 4, 5]])
+    assert named.widths(("three", "one")) == [1, 3]
+    np.testing.assert_array_equal(named.take(rows), values[rows])
+    assert named.widths() == [1, 2, 3]
+    plain = Table(values, np.arange(5))
+    np.testing.assert_array_equal(plain.take(rows, ("one",)), values[rows])
+    assert plain.widths() == [6]
+    with pytest.raises(InputError, match="three"):
+        named.take(rows, ("thre",))
+
+
+def test_features_may_join_later(make_job):
+    job = make_job(TargetKind.BINARY, LABELS)
+    tables = Tables(job, _search.features_of(job))
+    other = feature("intensity", {"regions": 5})
+    assert tables.add(tables.features[1]) == 1
+    assert tables.add(other) == 2
+    assert len(tables) == 3
+    assert tables.took(2) == 0
+    assert tables[2].width == features.extract(job.arrays.take([0]), other, tables.states[2]).shape[1]
+    assert tables.took(2) > 0

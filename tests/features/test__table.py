@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -106,3 +107,28 @@ def test_a_worker_that_dies_is_told_and_no_half_table_is_left(pictures, tmp_path
 
 def _dies(job):
     os._exit(1)
+
+
+def test_a_large_state_goes_to_workers_as_a_file(monkeypatch):
+    state = {"network": np.arange(5000, dtype=np.uint8)}
+    with Compute(2) as compute:
+        with _table._handed(state, compute) as handed:
+            assert handed is state
+        monkeypatch.setattr(_table, "_LARGE", 1000)
+        with _table._handed(state, compute) as handed:
+            np.testing.assert_array_equal(_table._read(handed)["network"], state["network"])
+            assert len(pickle.dumps(handed)) < 1000
+        assert not handed.exists()
+    with _table._handed(state, Compute(0)) as handed:
+        assert handed is state
+
+
+def test_workers_that_read_a_state_from_a_file_give_the_same(stored_arrays, monkeypatch):
+    draw = np.random.default_rng(0)
+    arrays = stored_arrays(draw.integers(0, 256, (60, 1, 1, 24, 24), dtype=np.uint8))
+    feature = features.feature("sift", {"words": 3, "components": 4, "side": 0})
+    state = features.fit(arrays, np.arange(60), feature, seed=0, compute=Compute(0))
+    plain = features.table(arrays, np.arange(60), feature, state=state, compute=Compute(0))
+    monkeypatch.setattr(_table, "_LARGE", 1)
+    with Compute(1, few=0) as compute:
+        np.testing.assert_array_equal(features.table(arrays, np.arange(60), feature, state=state, compute=compute), plain)

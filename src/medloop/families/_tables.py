@@ -15,6 +15,7 @@ import numpy as np
 
 from medloop import features
 from medloop.compute import Compute
+from medloop.errors import unknown_name
 from medloop.families._job import FitJob
 from medloop.features import Block, Feature, State
 from medloop.prepared.arrays import PreparedArrays
@@ -46,18 +47,24 @@ class Table:
         return int(self.values.shape[1])
 
     def take(self, rows: Integers, wanted: Sequence[str] = ()) -> Floats:
-        """A copy ``(n, D)`` of rows of this table: of all columns, or of the blocks that are wanted."""
+        """A copy ``(n, D)`` of rows of this table: of all columns, or of the blocks that are wanted.
+
+        Raises `InputError` for a block that is not there.
+        """
         found = self.values[self.index[rows]]
-        parts = [found[:, start:end] for name, start, end in self._places() if name in wanted]
-        return np.concatenate(parts, axis=1) if wanted and self.blocks else found
+        return np.concatenate([found[:, place] for place in self._places(wanted)], axis=1) if wanted and self.blocks else found
 
     def widths(self, wanted: Sequence[str] = ()) -> list[int]:
         """Columns of each block that is wanted; of all together where they have no names."""
-        return [end - start for name, start, end in self._places() if not wanted or name in wanted] if self.blocks else [self.width]
+        return [place.stop - place.start for place in self._places(wanted)] if self.blocks else [self.width]
 
-    def _places(self) -> list[tuple[str, int, int]]:
+    def _places(self, wanted: Sequence[str]) -> list[slice]:
+        names = [block.name for block in self.blocks]
+        if unknown := [name for name in wanted if name not in names]:
+            raise unknown_name("block of columns", unknown[0], names)
         ends = np.cumsum([block.width for block in self.blocks], dtype=int).tolist()
-        return [(block.name, end - block.width, end) for block, end in zip(self.blocks, ends, strict=True)]
+        places = [slice(end - block.width, end) for block, end in zip(self.blocks, ends, strict=True)]
+        return [place for name, place in zip(names, places, strict=True) if not wanted or name in wanted]
 
 
 Ready = Mapping[int, Table]
