@@ -14,6 +14,7 @@ import pytest
 from medloop import recipes, registry
 from medloop import requests as r
 from medloop.cli.flags import flags
+from medloop.families import _wanted, ladder
 from medloop.requests import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,11 +83,14 @@ def test_every_key_of_the_json_is_described(verb):
     assert told == [item.name for item in dataclasses.fields(RESULTS[verb])]
 
 
-def test_every_recipe_step_and_feature_is_described():
-    told = set(re.findall(r"^\| `([\w-]+)` \|", _text("reference/recipes.md"), flags=re.MULTILINE))
-    there = {*recipes.names(), *registry.names("prep"), *registry.names("features")}
-    assert there <= told
-    assert told - there <= {"features", "estimators", "folds", "trials", "heads"}
+def test_every_recipe_step_feature_and_parameter_is_described():
+    rows = re.findall(r"^\| (`[^|]+`) \|", _text("reference/recipes.md"), flags=re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    ways = [registry.part("families", name).WANTED for name in ("_frozen", "_linear", "_tuning")]
+    parameters = {name for wanted in (_wanted.HEADS, ladder.WANTED, *ways) for name in wanted}
+    there = {*recipes.names(), *registry.names("prep"), *registry.names("features"), *parameters}
+    assert told - there == set()
+    assert there - told <= {"from_digest"}
 
 
 def test_the_recipe_in_the_reference_is_one():
