@@ -21,7 +21,8 @@ _NOT_BENCHES = {"core", "__main__"}
 
 def _names() -> list[str]:
     here = Path(__file__).parent
-    return sorted(info.name for info in pkgutil.iter_modules([str(here)]) if info.name not in _NOT_BENCHES)
+    found = (info.name for info in pkgutil.iter_modules([str(here)]))
+    return sorted(name for name in found if name not in _NOT_BENCHES and not name.startswith("_"))
 
 
 def _about(name: str) -> str:
