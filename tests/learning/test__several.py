@@ -41,6 +41,12 @@ def test_two_processes_learn_what_one_does_with_the_whole_batch():
     assert torch.equal(both.net.state_dict()["head.weight"], together.state["head.weight"])
 
 
+def test_no_process_goes_without_cases():
+    with pytest.raises(InputError) as error:
+        train(given(device="cpu*16"))
+    assert error.value.code == "too-many-processes"
+
+
 def broken(pixels, targets, epoch, first):
     """Memory is never enough."""
     raise RuntimeError("DefaultCPUAllocator: not enough memory")

@@ -206,6 +206,21 @@ def test_parts_of_a_batch_learn_what_the_whole_does():
         torch.testing.assert_close(parts.state[name], each, rtol=1e-4, atol=1e-6)
 
 
+def test_on_a_cpu_few_large_images_go_through_at_once_and_learn_the_same():
+    wanted = plan(norms="keep")
+    few = train(lesson(plan=wanted, seen=80_000))
+    assert (few.batch, few.plan) == (5, wanted)
+    assert same(few.state, train(lesson(plan=dataclasses.replace(wanted, at_once=5))).state)
+    assert train(lesson(plan=plan(norms="learn"), seen=80_000)).batch == 16, "batch norms need the whole batch"
+
+
+def test_a_score_that_is_no_number_is_the_worst():
+    scores = iter([float("nan"), 0.1, float("nan")])
+    trained = train(lesson(score=lambda *_: next(scores)))
+    assert trained.best_epoch == 2
+    assert [row["score"] for row in trained.history] == [None, 0.1, None]
+
+
 def test_patience_ends_training():
     scores = iter([0.5, 0.7, 0.6, 0.7, 0.65, 0.9])
     trained = train(lesson(plan=plan(epochs=6, patience=2), score=lambda *_: next(scores)))

@@ -56,7 +56,8 @@ def batches(cases: Cases, order: NDArray[np.int64], epoch: int, steps: int, rank
 
 def inputs(cases: Cases, positions: NDArray[np.int64] | slice) -> Tensor:
     """Inputs of the cases at these positions; volumes of one slice are pictures ``(n, C, Y, X)``."""
-    found = torch.from_numpy(np.ascontiguousarray(cases.images.take(cases.rows[positions])))
+    # A copy, for sums over numbers that lie where NumPy has put them can differ in the last bit from one time to the next.
+    found = torch.from_numpy(np.ascontiguousarray(cases.images.take(cases.rows[positions]))).clone()
     return found[:, :, 0] if found.ndim == 5 and found.shape[2] == 1 else found
 
 

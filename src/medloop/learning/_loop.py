@@ -28,6 +28,7 @@ from medloop.types import Array, Json
 R = TypeVar("R")
 
 _LOOK_EVERY = 16  # steps between two looks at a GPU's losses, for each look waits for it
+_CPU_PIXELS = 400_000  # beyond, an EfficientNet's maps are so large that the system clears their memory anew each time
 _WRITING_SHARE = 0.05
 _LEAST_AT_ONCE = 2  # batch norm needs two
 _NO_MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory")
@@ -59,7 +60,7 @@ class Loop:
         self.peak, self.best_score = 0, -math.inf
         self.history: list[dict[str, Json]] = []
         self.ended: _Ended | None = None
-        self.at_once = self.plan.at_once or math.ceil(self.plan.batch / fabric.world_size)
+        self.at_once = self._suits()
         self.written = (-math.inf, 0.0)
         self.targets, self.weights = self._there(lesson.train.targets), self._there(lesson.train.weights)
         self.steps = max(1, math.ceil(len(self._order(1)) / self.plan.batch))
@@ -94,7 +95,7 @@ class Loop:
             self.module, self.frozen = self.fabric.setup_module(self.net), count
         order = self._order(epoch)
         loss = self._steps(epoch, order, tick)
-        seconds = self.lesson.clock() - start
+        rate = len(order) / max(self.lesson.clock() - start, 1e-9)
         self.average.after_epoch(epoch)
         with self.average.in_place():
             validation_loss, score = self._evaluate(epoch)
@@ -105,7 +106,7 @@ class Loop:
                 self.best, self.best_epoch = checkpoints.plain(self.net.state_dict()), epoch
         row = {"epoch": epoch, "loss": loss, "validation_loss": validation_loss}
         row |= {"score": score if math.isfinite(score) else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}
-        self.history.append(row | {"seconds": seconds, "images_per_second": len(order) / max(seconds, 1e-9)})
+        self.history.append(row | {"seconds": self.lesson.clock() - start, "images_per_second": rate})
 
     def _steps(self, epoch: int, order: NDArray[np.int64], tick: Tick) -> float:
         """One epoch's steps; the mean loss."""
@@ -163,7 +164,8 @@ class Loop:
         loss = float(self.lesson.loss(outputs, self._there(cases.targets), self._there(cases.weights)))
         if not math.isfinite(loss) or not bool(torch.isfinite(outputs).all()):
             raise _Ended("nan", f"on the validation cases after epoch {epoch}")
-        return loss, -loss if self.lesson.score is None else float(self.lesson.score(outputs.cpu().numpy(), cases.targets))
+        score = -loss if self.lesson.score is None else float(self.lesson.score(outputs.cpu().numpy(), cases.targets))
+        return loss, -math.inf if math.isnan(score) else score
 
     @torch.no_grad()
     def _outputs(self, cases: Cases) -> Tensor:
@@ -231,6 +233,13 @@ class Loop:
         if self.fabric.world_size == 1:
             return here
         return bool(self.fabric.all_reduce(torch.tensor(float(here), device=self.fabric.device)) > 0)
+
+    def _suits(self) -> int:
+        """How many images at once, as long as memory holds them."""
+        whole: int = math.ceil(self.plan.batch / self.fabric.world_size)
+        if self.plan.at_once or self.fabric.device.type != "cpu" or self.lesson.seen == 0 or self.plan.norms != "keep":
+            return min(self.plan.at_once, whole) or whole
+        return min(whole, max(_LEAST_AT_ONCE, _CPU_PIXELS // self.lesson.seen))
 
     def _share(self, step: int) -> float:
         """Of the rate, at a step of the whole training."""
@@ -316,8 +325,7 @@ class Loop:
         self.net.to("cpu").to(memory_format=torch.contiguous_format)
         self.net.load_state_dict(self.best)
         self.net.eval()
-        whole = math.ceil(self.plan.batch / self.fabric.world_size)
-        plan = dataclasses.replace(self.plan, at_once=self.at_once if self.at_once < whole else 0)
+        plan = self.plan if self.at_once == self._suits() else dataclasses.replace(self.plan, at_once=self.at_once)
         if ended.why == "deadline":
             plan = dataclasses.replace(plan, stop_after=len(self.history))
         seconds = sum(float(row["seconds"]) for row in self.history)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import multiprocessing
 import os
 import tempfile
@@ -22,7 +23,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from medloop.errors import MedloopError
+from medloop.errors import InputError, MedloopError
 from medloop.learning import checkpoints
 from medloop.learning._loop import Loop
 from medloop.learning.checkpoints import Checkpoint
@@ -36,6 +37,7 @@ _PORT = "MASTER_PORT"
 
 def train(lesson: Lesson, place: Place) -> Trained:
     """Learn in ``place.processes`` processes; the lesson's network is given the result. Raises what they raise."""
+    _check(lesson, place.processes)
     queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
     left_s = lesson.deadline - lesson.clock()
     errors: list[MedloopError] = []
@@ -61,6 +63,18 @@ def train(lesson: Lesson, place: Place) -> Trained:
     return Trained(
         found.best, said["history"], said["best_epoch"], said["stopped"], said["where"], plan, said["batch"], said["seconds"]
     )
+
+
+def _check(lesson: Lesson, processes: int) -> None:
+    """No process goes without a case in any step."""
+    n = len(lesson.train)
+    if n // max(1, math.ceil(n / lesson.plan.batch)) < processes:
+        raise InputError(
+            "too-many-processes",
+            got=f"{processes} processes would share batches of {lesson.plan.batch} out of {n} cases.",
+            allowed="A case or more for each process in every batch.",
+            fix="Use fewer processes or larger batches.",
+        )
 
 
 def _process(lesson: Lesson, folder: Path, fabric: Fabric) -> None:

@@ -2,8 +2,9 @@
 
     train(lesson: Lesson) -> Trained
 
-    Lesson(net=, loss=, train=Cases(images=, rows=, targets=, weights=None), plan=Plan(...), validation=None, seed=0, score=None,
-           augment=None, order=None, about=None, device="auto", folder=None, deadline=inf, clock=, tell=, label="training")
+    Lesson(net=, loss=, train=Cases(images=, rows=, targets=, weights=None), plan=Plan(...), validation=None, seed=0, seen=0,
+           score=None, augment=None, order=None, about=None, device="auto", folder=None, deadline=inf, clock=, tell=,
+           label="training")
     Trained(state, history, best_epoch, stopped, where, plan, batch, seconds)
 
 `Lesson` and `Trained` are in `medloop.learning.lesson`, the numbers that steer it in `medloop.learning.plan`. On a CPU the same

@@ -72,12 +72,13 @@ class Cases:
 class Lesson:
     """A network and what it is to learn.
 
-    ``score``: outputs ``(n, ...)`` and targets ``(n, ...)`` as NumPy to a number, higher is better (None: the loss, turned round).
-    ``order``: an epoch (from 1) to positions within ``train``, some twice or not at all if it likes (None: a permutation).
-    ``about``: what else makes the result and cannot be seen from here (augmentation, loss, ...), as JSON. ``device``: see
-    `medloop.learning.devices`; for several processes loss, augmentation, order and score must be picklable. ``folder``: for
-    checkpoints (None: none); one that has ended stays there and is not trained again, until `medloop.learning.checkpoints.clear`.
-    ``deadline``: on ``clock``. ``label``: of the progress line.
+    ``seen``: pixels that the network looks at for one case, all slices together (0: not known); a CPU is quickest with few at
+    once, and gets few where no batch norm learns its statistics. ``score``: outputs ``(n, ...)`` and targets ``(n, ...)`` as NumPy
+    to a number, higher is better (None: the loss, turned round). ``order``: an epoch (from 1) to positions within ``train``, some
+    twice or not at all if it likes (None: a permutation). ``about``: what else makes the result and cannot be seen from here
+    (augmentation, loss, ...), as JSON. ``device``: see `medloop.learning.devices`; for several processes loss, augmentation, order
+    and score must be picklable. ``folder``: for checkpoints (None: none); one that has ended stays there and is not trained again,
+    until `medloop.learning.checkpoints.clear`. ``deadline``: on ``clock``. ``label``: of the progress line.
     """
 
     net: nn.Module
@@ -86,6 +87,7 @@ class Lesson:
     plan: Plan
     validation: Cases | None = None
     seed: int = 0
+    seen: int = 0
     score: Callable[[Array, Array], float] | None = None
     augment: Augment | None = None
     order: Callable[[int], Integers] | None = None
