@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import onnx as format_
 import pytest
-from timm.layers import Conv2dSame
 
 from medloop.networks import onnx, running
 from medloop.networks._padding import settle
-from medloop.torch_compat import torch
+from medloop.torch_compat import timm, torch
+
+Conv2dSame = timm.layers.Conv2dSame
 
 
 @pytest.mark.parametrize("size", [(31, 32), (32, 33), (7, 64)])

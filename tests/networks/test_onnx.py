@@ -50,6 +50,15 @@ def test_the_same_network_gives_the_same_bytes(net, pictures):
     assert b"/src/" not in written
 
 
+def test_the_licence_of_the_weights_goes_along(net, pictures):
+    told = running.about(onnx.write(net, pictures.shape[1:], NAMES))
+    assert told == {
+        "weights_name": "tf_efficientnet_lite0",
+        "weights_digest": net.backbone.origin.digest,
+        "weights_licence": "apache-2.0",
+    }
+
+
 def test_training_goes_on_as_before(net, pictures):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     net.train()

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.layers import Conv2dSame
 from torch.nn.functional import conv2d, pad
 
-from medloop.torch_compat import torch
+from medloop.torch_compat import timm, torch
 
 
 def settle(module: torch.nn.Module, example: torch.Tensor) -> None:
@@ -21,7 +20,7 @@ def settle(module: torch.nn.Module, example: torch.Tensor) -> None:
     def note(convolution: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         sizes[convolution] = (inputs[0].shape[2], inputs[0].shape[3])
 
-    hooks = [part.register_forward_pre_hook(note) for part in module.modules() if isinstance(part, Conv2dSame)]
+    hooks = [part.register_forward_pre_hook(note) for part in module.modules() if isinstance(part, timm.layers.Conv2dSame)]
     module(example)
     for hook in hooks:
         hook.remove()

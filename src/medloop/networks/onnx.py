@@ -13,6 +13,7 @@ import onnx
 
 from medloop.networks import running
 from medloop.networks._padding import settle
+from medloop.networks.weights import Weights
 from medloop.torch_compat import torch
 from medloop.types import Array
 
@@ -24,7 +25,8 @@ TOLERANCE = 1e-4
 def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str]) -> bytes:
     """The module as ONNX, in evaluation mode, for any number of images of one shape; the same module gives the same bytes.
 
-    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs.
+    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs. The weights that its
+    backbone began with are told in it, with their licence: see `medloop.networks.running.about`.
     """
     still = copy.deepcopy(module).cpu().float().eval()
     for parameter in still.parameters():
@@ -49,7 +51,7 @@ def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str
             output_names=list(names),
             dynamic_axes={name: {0: "images"} for name in (INPUT, *names)},
         )
-    return _bare(stream.getvalue())
+    return _finished(stream.getvalue(), _begun_with(module))
 
 
 def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float = TOLERANCE) -> float:
@@ -72,11 +74,20 @@ def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float 
     return largest
 
 
-def _bare(model: bytes) -> bytes:
-    """Without the places in source files that the exporter notes, which differ between machines."""
-    graph = onnx.load_from_string(model)
-    for node in graph.graph.node:
+def _begun_with(module: torch.nn.Module) -> dict[str, str]:
+    """Name, digest and licence of pretrained weights inside. Not where they were found: the same weights are the same model."""
+    origins: list[Any] = [getattr(part, "origin", None) for part in module.modules()]
+    found = [each for each in origins if isinstance(each, Weights)]
+    return {f"weights_{key}": value for each in found for key, value in each.to_json().items() if key != "source"}
+
+
+def _finished(model: bytes, about: dict[str, str]) -> bytes:
+    """With what is told about it, and without the places in source files that the exporter notes, which differ between machines."""
+    whole = onnx.load_from_string(model)
+    for node in whole.graph.node:
         node.ClearField("doc_string")
         del node.metadata_props[:]
-    written: bytes = graph.SerializeToString(deterministic=True)
+    for key in sorted(about):
+        whole.metadata_props.add(key=key, value=about[key])
+    written: bytes = whole.SerializeToString(deterministic=True)
     return written

@@ -35,6 +35,11 @@ def run(model: bytes | Array, batch: Array, threads: int = 1) -> list[Array]:
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
+def about(model: bytes | Array) -> dict[str, str]:
+    """What is told in a model: ``weights_name``, ``weights_digest``, ``weights_licence`` of the weights it began with."""
+    return dict(_session(model, 1).get_modelmeta().custom_metadata_map)
+
+
 def _answers(session: Any, entry: Any, images: Array) -> list[Array]:
     try:
         answers: list[Array] = session.run(None, {entry.name: images})
