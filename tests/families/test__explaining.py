@@ -5,10 +5,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
+from medloop import families
 from medloop.compute import Compute
-from medloop.families import FitJob, _explaining, _occlusion, classical
+from medloop.families import FitJob, _explaining, _occlusion, classical, transfer
 from medloop.families._explaining import choices_of, explain
 from medloop.families._occlusion import margins
 from medloop.networks import gradcam
@@ -37,12 +39,13 @@ def inside(heat, masks):
     return (heat * masks).sum(axis=(1, 2, 3)) / np.maximum(heat.sum(axis=(1, 2, 3)), 1e-9)
 
 
-def problems(heat, masks, least=0.5):
-    """What is wrong with heat that should lie in the masks, the share ``least`` of it."""
+def problems(heat, masks, least=0.5, near=0):
+    """What is wrong with heat that should lie in the masks: ``least`` of it, the hottest place at most ``near`` pixels outside."""
     found = []
     if inside(heat, masks).mean() < least:
         found.append("too much heat lies outside")
-    if np.mean([mask.ravel()[each.argmax()] for each, mask in zip(heat, masks, strict=True)]) < 0.8:
+    grown = ndimage.maximum_filter(masks, (1, 1, 1 + 2 * near, 1 + 2 * near))
+    if np.mean([mask.ravel()[each.argmax()] for each, mask in zip(heat, grown, strict=True)]) < 0.8:
         found.append("the hottest place lies outside")
     return found
 
@@ -229,6 +232,42 @@ def test_gradients_in_volumes_find_slice_and_place(network):
     assert heat.shape == (2, 5, 64, 64)
     assert heat.sum(axis=(2, 3)).argmax(axis=1).tolist() == [3, 3]
     assert inside(heat[:, 3:4], masks[:2]).mean() > 2 * masks[:2].mean()
+
+
+@pytest.mark.parametrize("kind", list(TargetKind))
+def test_networks_and_other_models_mean_the_same_by_speaking_for_an_answer(kind):
+    columns = 1 if kind in (TargetKind.BINARY, TargetKind.NUMBER) else 3
+    raw = np.random.default_rng(0).normal(0, 3, (6, columns))
+    choices = np.array([0, 1, 0, 1, 1, 0]) if columns == 1 else np.array([0, 1, 2, 2, 1, 0])
+    expected = margins(Target(kind, tuple("abc"[: max(2, columns)])), raw, choices)
+    np.testing.assert_allclose(gradcam.margin(torch.tensor(raw), kind, torch.tensor(choices)).numpy(), expected, rtol=1e-6)
+
+
+def test_a_fine_tuned_model_is_explained_by_its_gradients(stored_arrays, tmp_path):
+    values = np.arange(80) % 2
+    pixels, masks = squares(values, side=64, size=24)
+    arrays = stored_arrays(pixels)
+    parameters = {"how": "last", "stages": [3], "side": 112, "folds": 2, "training": {"epochs": 2}, "augmentation": {}}
+    job = FitJob(
+        dataset=dataset(target_of(TargetKind.BINARY), values),
+        arrays=arrays,
+        train=np.arange(60),
+        recipe=Recipe("test", "transfer", parameters=parameters),
+        deadline=time.monotonic() + 1000,
+    )
+    model = transfer.fit(job).model
+    assert _explaining.way_of(model) == "gradient"
+    rows = np.arange(61, 80, 2)
+    ones = np.ones(len(rows), np.int64)
+    heat = explain(model, arrays, rows, ones)
+    assert heat.shape == (10, 1, 64, 64)
+    assert (heat.max(axis=(1, 2, 3)) == 1).all()
+    passes = {"least": 1.8 * masks.mean(), "near": 5}  # half a place of the map
+    assert problems(heat, masks[rows], **passes) == []
+    assert len(problems(explain(model, arrays, rows, 1 - ones), masks[rows], **passes)) == 2
+    families.save(model, tmp_path / "model")
+    np.testing.assert_allclose(explain(families.load(tmp_path / "model"), arrays, rows, ones), heat, atol=1e-4)
+    assert explain(model, arrays, rows, ones, deadline=time.monotonic() - 1).shape == (0, 1, 64, 64)
 
 
 def test_the_way_fits_the_model(learnt):

@@ -8,17 +8,58 @@ point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
+import safetensors.torch
 from torch.nn.functional import interpolate
 
-from medloop.networks.classifier import Classifier
+from medloop.networks.backbones import BackboneSpec, build
+from medloop.networks.classifier import Classifier, ClassifierSpec
 from medloop.torch_compat import torch
+from medloop.types import Array, Floats, Integers, Json, TargetKind
 
 _FINE = 6  # places a side, at least
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 """From raw scores ``(N, columns)`` to the one number of each case that is explained, ``(N,)``."""
+
+
+def rebuilt(network: Mapping[str, Json], backbone: bytes, answer: Mapping[str, Array]) -> Classifier:
+    """A saved network.
+
+    ``network``: specs of backbone and classifier; ``backbone``: safetensors; ``answer``: what stands behind it.
+    """
+    spec = replace(BackboneSpec.from_json(network["backbone"]), weights="none")
+    eyes = build(spec, state=safetensors.torch.load(backbone))
+    net = Classifier(eyes, ClassifierSpec.from_json(network["classifier"]))
+    net.answer.load_state_dict({name: torch.from_numpy(np.array(each)) for name, each in answer.items()})
+    return net.eval()
+
+
+def heat_for(net: Classifier, pixels: Array, kind: TargetKind, choices: Integers) -> Floats:
+    """``(N, Z, Y, X)`` of at least 0: what speaks for each of the answers ``choices``; for numbers, what moves them either way.
+
+    ``pixels``: uint8, as the network takes them.
+    """
+    chosen = torch.from_numpy(np.array(choices, np.int64))
+    signed = contributions(net, torch.from_numpy(np.array(pixels)), lambda scores: margin(scores, kind, chosen))
+    found = signed.abs() if kind is TargetKind.NUMBER else signed.clamp(min=0)
+    return np.asarray(found.numpy())
+
+
+def margin(scores: torch.Tensor, kind: TargetKind, choices: torch.Tensor) -> torch.Tensor:
+    """How much raw scores ``(N, columns)`` speak for each choice: its log odds against the other classes; numbers: the number."""
+    if kind is TargetKind.NUMBER:
+        return scores[:, 0]
+    if kind is TargetKind.BINARY:
+        return torch.where(choices == 1, scores[:, 0], -scores[:, 0])
+    chosen = scores.gather(1, choices[:, None])[:, 0]
+    if kind is TargetKind.MULTILABEL:
+        return chosen
+    others = scores.masked_fill(torch.nn.functional.one_hot(choices, scores.shape[1]).bool(), -torch.inf)
+    return chosen - others.logsumexp(dim=1)
 
 
 def heat(net: Classifier, pixels: torch.Tensor, score: Score) -> torch.Tensor:
