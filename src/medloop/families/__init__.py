@@ -4,6 +4,7 @@ A family is a module of this folder with ``check(parameters)``, ``fit(job) -> Fi
 ``from_parts(parts) -> model``; its file name is its name.
 """
 
+from medloop.families._augmented import augmented
 from medloop.families._explaining import choices_of, explain, way_of
 from medloop.families._job import FitJob, Fitted, Model, OutOfFold, Parts
 from medloop.families._rows import row
@@ -16,6 +17,7 @@ __all__ = [
     "Model",
     "OutOfFold",
     "Parts",
+    "augmented",
     "choices_of",
     "explain",
     "load",

@@ -21,6 +21,7 @@ from medloop.evaluation.shift import Shift
 from medloop.families import Fitted
 from medloop.labels import Labelled
 from medloop.loop import _runs
+from medloop.loop._augmented import augmented
 from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve
 from medloop.loop._heat import Heater
@@ -66,6 +67,7 @@ def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock
         families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
         heater = _heater(lesson, outcome, clock)
         evidence = replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift, heat=heater, heat_says=heater.says)
+        evidence = replace(evidence, augmented=augmented(lesson, outcome.fitted))
         page = learn_page(result, evidence)
         result = _measured(result, clock, memory, outcome)
         write_text(folder / "report.html", page)
