@@ -6,7 +6,7 @@ is what a training loop does that flips at random and sends every picture throug
 Recipe parameters (all may be left out):
 
 ``backbone``      timm's name of the network
-``weights``       ``pretrained``, or the path of a file of weights
+``from``          a file of its weights, or a model's folder, whose network is taken
 ``side``          pixels of the longer side of what the network sees
 ``flips``         ``["horizontal"]``, ``["vertical"]``, both or none, each with a chance of one half
 ``rate``          of the steps; ``momentum``, ``batch`` and ``epochs`` with it
@@ -24,8 +24,9 @@ import numpy as np
 
 from medloop import features
 from medloop.evaluation import calibration, decisions
-from medloop.families import _heads, _on_features, _quality, _sgd, _wanted
+from medloop.families import _frozen, _heads, _on_features, _quality, _sgd, _wanted
 from medloop.families._cross import columns
+from medloop.families._eyes import FEATURE
 from medloop.families._folds import folds, strata
 from medloop.families._heads import Head, Scale, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold
@@ -33,7 +34,7 @@ from medloop.families._on_features import FeaturedModel
 from medloop.families._scorers import Linear
 from medloop.families._sgd import Layer, Plan, Views
 from medloop.families._wanted import Wanted
-from medloop.features import Feature, State, feature
+from medloop.features import Feature, State
 from medloop.progress import Progress
 from medloop.types import Array, Floats, Integers, Json, Target, TargetKind
 
@@ -59,7 +60,8 @@ def _real(low: float, high: float) -> Wanted:
 WANTED: Mapping[str, Wanted] = {
     "how": _wanted.one_of("linear"),
     "backbone": _wanted.text("resnet50"),
-    "weights": _wanted.text("pretrained"),
+    "from": _wanted.text("model"),
+    "from_digest": _wanted.text("the hash of what from names"),
     "side": _wanted.whole(32),
     "flips": Wanted(
         'a list of "horizontal" and "vertical"',
@@ -77,7 +79,6 @@ WANTED: Mapping[str, Wanted] = {
 _DEFAULTS: Mapping[str, Json] = {
     "how": "linear",
     "backbone": "tf_efficientnet_lite0",
-    "weights": "pretrained",
     "side": 224,
     "flips": ["horizontal"],
     "rate": 0.001,
@@ -174,9 +175,12 @@ def held_out(stratum: Integers, groups: Integers, share: float, seed: int) -> Ar
 
 def _eye(job: FitJob, said: Mapping[str, Json]) -> tuple[Feature, State]:
     """The network's deepest map, every view by itself, as a feature with its state (the network as ONNX)."""
-    wanted = {name: said[name] for name in ("backbone", "weights", "side")}
+    network = _frozen.begin(said)
     views = 1 << max(_FLIPS[_flips(said)]).bit_length()
-    eye = feature("network", {**wanted, "stages": [-1], "views": views, "join": "each"})
+    eye = Feature(
+        FEATURE,
+        dataclasses.replace(network, side=int(said["side"]), stages=network.stages[-1:] or (-1,), views=views, join="each"),
+    )
     return eye, features.fit(job.arrays, job.train, eye, seed=job.recipe.seed, compute=job.compute, cache=job.cache, tell=job.tell)
 
 
