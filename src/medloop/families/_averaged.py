@@ -76,6 +76,16 @@ class AveragedModel:
         return Prediction(names, probabilities, decided.labels, decided.confidence, decided.abstain)
 
 
+def with_network(model: Model) -> tuple[Model, str]:
+    """The model to take a network from, and how the names of its files begin: of an average its last member that transfers (the
+    dearest), anything else as it is."""
+    if isinstance(model, AveragedModel):
+        for number, member in reversed(list(enumerate(model.members))):
+            if member.family == "transfer":
+                return member, f"member-{number}-"
+    return model, ""
+
+
 def averaged_raw(target: Target, raws: Sequence[Floats]) -> Floats:
     """The mean of raw scores ``(n, K)`` of different kinds, each in its own unit."""
     return averaged([raw / unit_of(target, raw) for raw in raws])

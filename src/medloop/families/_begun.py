@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from medloop.errors import InputError
 from medloop.families import _saving
+from medloop.families._averaged import with_network
 from medloop.families._job import FitJob, Model
 from medloop.families._network_model import BACKBONE, NetworkModel
 from medloop.families._on_features import FeaturedModel
@@ -47,8 +48,8 @@ def begun(source: str) -> Begun | None:
             allowed="A folder of a model that medloop saved, or a file of weights (.safetensors, .pth, .pt).",
             fix="Check the path given as from.",
         )
-    model = _saving.load(path)
-    content = path / BACKBONE
+    model, prefix = with_network(_saving.load(path))
+    content = path / f"{prefix}{BACKBONE}"
     try:
         with safetensors.safe_open(content, "pt") as file:
             said = json.loads(file.metadata()["spec"])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from medloop.errors import InputError
 from medloop.families import _on_features, _saving, _search, _wanted
+from medloop.families._averaged import with_network
 from medloop.families._eyes import FEATURE, LEAST, Eyes, first
 from medloop.families._job import FitJob, Fitted
 from medloop.families._network_model import BACKBONE, NetworkModel
@@ -74,13 +75,16 @@ def begin(parameters: Mapping[str, Json]) -> Params:
 
 def _of_model(folder: Path) -> Params:
     """The network of a saved model: its own weights, or those that its features began with."""
-    model = _saving.load(folder)
+    model, prefix = with_network(_saving.load(folder))
     if isinstance(model, FeaturedModel) and (known := [each.params for each in model.features if each.name == FEATURE]):
         return Params(backbone=known[0].backbone, weights=known[0].weights)
     if isinstance(model, NetworkModel):
         said = model.network["backbone"]
         return Params(
-            backbone=said["name"], weights=str(folder / BACKBONE), stages=tuple(said["stages"]), level=bool(said["level"])
+            backbone=said["name"],
+            weights=str(folder / f"{prefix}{BACKBONE}"),
+            stages=tuple(said["stages"]),
+            level=bool(said["level"]),
         )
     raise InputError(
         "no-network",

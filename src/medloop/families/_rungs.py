@@ -98,9 +98,8 @@ class _Plan:
     def __init__(self, job: FitJob, rungs: Sequence[Rung]) -> None:
         self.job, self.rungs = job, rungs
         self._asked: dict[int, float | str] = {}
-        if "from" in job.recipe.parameters:  # a start that cannot be used is told before any work
-            for number in range(1, len(rungs)):
-                self.needs(number)
+        self._errors: dict[int, MedloopError] = {}
+        self._check_start()
 
     @property
     def left(self) -> float:
@@ -116,8 +115,7 @@ class _Plan:
             try:
                 self._asked[number] = max(rung.least_s, rung.least_seconds(self.job))
             except MedloopError as error:
-                if "from" in self.job.recipe.parameters and "from" in rung.parameters:
-                    raise
+                self._errors[number] = error
                 self._asked[number] = f"{error.got} {error.fix}".strip()
         return self._asked[number]
 
@@ -138,6 +136,14 @@ class _Plan:
         if np.isinf(needed):
             return "No time was left for it."
         return f"Too little time: it takes at least {needed:.0f} s, and {given:.0f} s were left for it." if needed > given else ""
+
+    def _check_start(self) -> None:
+        """Raises before any work what those say that were to start from another network, where none of them can."""
+        starting = [number for number, rung in enumerate(self.rungs) if number and "from" in rung.parameters]
+        for number in starting:
+            self.needs(number)
+        if starting and all(number in self._errors for number in starting):
+            raise self._errors[starting[0]]
 
     def _may_fit(self, number: int, whole: float) -> bool:
         needed = self.needs(number)
