@@ -11,7 +11,8 @@ from medloop import families, features
 from medloop.compute import Compute
 from medloop.errors import InputError, Refused
 from medloop.families import FitJob, _linear, transfer
-from medloop.features import network
+from medloop.features import _table, network
+from medloop.prepared import PreparedArrays
 from medloop.types import Case, Dataset, Recipe, Step, Target, TargetKind
 
 SIDE = 32
@@ -152,6 +153,17 @@ def _remember(seen, learn):
         return learn(views, *rest)
 
     return spy
+
+
+def test_images_are_streamed(make_job, monkeypatch):
+    """At no time are the pixels of more than a few images in memory."""
+    held = []
+    take, read = PreparedArrays.take, _table.read
+    monkeypatch.setattr(PreparedArrays, "take", lambda self, rows: held.append(len(rows)) or take(self, rows))
+    monkeypatch.setattr(_table, "read", lambda parts: held.append(sum(len(rows) for _, rows in parts)) or read(parts))
+    transfer.fit(make_job())
+    assert sum(held) >= 60
+    assert max(held) <= 8
 
 
 def test_every_epoch_is_told_and_the_best_kept(make_job):
