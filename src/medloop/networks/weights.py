@@ -223,7 +223,7 @@ def _nowhere(name: str, facts: Any, refused: str) -> InputError:
     where = (
         f"download model.safetensors from {constants.ENDPOINT}/{facts.hf_hub_id} on another machine, " if facts.hf_hub_id else ""
     )
-    ways.append(f"{where}copy the file here and name it as weights")
+    ways.append(f"{where}copy the file here and name it with --from FILE")
     return InputError(
         "no-weights",
         got=f"The weights of {name} are not on this disk, and {refused or 'the download failed'}.",
