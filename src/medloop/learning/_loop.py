@@ -17,13 +17,14 @@ from torch import Tensor
 from medloop.errors import InputError
 from medloop.learning import checkpoints, schedule
 from medloop.learning._batches import Batch, batches, evenly, inputs, laid_out
+from medloop.learning._course import Course, Ended
 from medloop.learning._depthwise import QuickDepthwise
 from medloop.learning.average import Average
 from medloop.learning.checkpoints import Checkpoint
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.sampling import order
 from medloop.progress import Tick
-from medloop.types import Array, Json
+from medloop.types import Array
 
 R = TypeVar("R")
 
@@ -32,15 +33,6 @@ _CPU_PIXELS = 400_000  # beyond, an EfficientNet's maps are so large that the sy
 _WRITING_SHARE = 0.05
 _LEAST_AT_ONCE = 2  # batch norm needs two
 _NO_MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory")
-
-
-class _Ended(Exception):
-    """Training ends here."""
-
-    def __init__(self, why: str, where: str = "") -> None:
-        super().__init__(why)
-        self.why = why
-        self.where = where
 
 
 class Loop:
@@ -56,10 +48,8 @@ class Loop:
         self.quick: Any = QuickDepthwise() if fabric.device.type == "cpu" else nullcontext()
         self.frozen = -1
         self.average = Average(self.net, self.plan)
-        self.best, self.best_epoch = checkpoints.plain(self.net.state_dict()), 0
-        self.peak, self.best_score = 0, -math.inf
-        self.history: list[dict[str, Json]] = []
-        self.ended: _Ended | None = None
+        self.course = Course(checkpoints.plain(self.net.state_dict()))
+        self.ended: Ended | None = None
         self.at_once = self._suits()
         self.written = (-math.inf, 0.0)
         self.targets, self.weights = self._there(lesson.train.targets), self._there(lesson.train.weights)
@@ -69,22 +59,22 @@ class Loop:
         """All epochs, from the last checkpoint on."""
         self._go_on()
         if self.ended is None:
-            left = max(0, self.plan.last - len(self.history))
+            left = max(0, self.plan.last - self.course.done)
             with self.lesson.tell.task(self.lesson.label, left * self.steps) as tick:
                 self.ended = self._epochs(tick)
             self._keep_end(self.ended)
         return self._result(self.ended)
 
-    def _epochs(self, tick: Tick) -> _Ended:
+    def _epochs(self, tick: Tick) -> Ended:
         """Epoch after epoch, and why they ended."""
         try:
-            for epoch in range(len(self.history) + 1, self.plan.last + 1):
+            for epoch in range(self.course.done + 1, self.plan.last + 1):
                 self._worth_while()
                 self._epoch(epoch, tick)
                 self._keep(epoch)
-        except _Ended as ended:
+        except Ended as ended:
             return ended
-        return _Ended("done")
+        return Ended("done")
 
     def _epoch(self, epoch: int, tick: Tick) -> None:
         """Train, evaluate, remember."""
@@ -99,14 +89,12 @@ class Loop:
         self.average.after_epoch(epoch)
         with self.average.in_place():
             validation_loss, score = self._evaluate(epoch)
-            better = epoch == 1 or score > self.best_score
-            if better:
-                self.peak, self.best_score = epoch, score
-            if better or self.lesson.validation is None or self.plan.kept == "last":
-                self.best, self.best_epoch = checkpoints.plain(self.net.state_dict()), epoch
+            if self.course.scored(epoch, score) or self.lesson.validation is None or self.plan.kept == "last":
+                self.course.best, self.course.best_epoch = checkpoints.plain(self.net.state_dict()), epoch
         row = {"epoch": epoch, "loss": loss, "validation_loss": validation_loss}
-        row |= {"score": score if math.isfinite(score) else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}
-        self.history.append(row | {"seconds": self.lesson.clock() - start, "images_per_second": rate})
+        told = self.lesson.score is not None and math.isfinite(score)
+        row |= {"score": score if told else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}
+        self.course.history.append(row | {"seconds": self.lesson.clock() - start, "images_per_second": rate})
 
     def _steps(self, epoch: int, order: NDArray[np.int64], tick: Tick) -> float:
         """One epoch's steps; the mean loss."""
@@ -120,7 +108,7 @@ class Loop:
             done = batch.step + 1
             if done - since == look_every or done == self.steps:
                 found = self._checked(epoch, fabric.all_reduce(losses[:done].clone()))
-                tick(done - since, self._note(epoch, float(found.mean())))
+                tick(done - since, self.course.note(epoch, self.plan, float(found.mean())))
                 since = done
         sizes = np.diff(evenly(len(order), self.steps))
         return float(np.average(found.cpu().numpy().astype(np.float64), weights=sizes))
@@ -163,7 +151,7 @@ class Loop:
         outputs = self._within_memory(lambda: self._outputs(cases), len(cases))
         loss = float(self.lesson.loss(outputs, self._there(cases.targets), self._there(cases.weights)))
         if not math.isfinite(loss) or not bool(torch.isfinite(outputs).all()):
-            raise _Ended("nan", f"on the validation cases after epoch {epoch}")
+            raise Ended("nan", f"on the validation cases after epoch {epoch}")
         score = -loss if self.lesson.score is None else float(self.lesson.score(outputs.cpu().numpy(), cases.targets))
         return loss, -math.inf if math.isnan(score) else score
 
@@ -215,18 +203,17 @@ class Loop:
         if len(wrong):
             step = int(wrong[0])
             rate = self.plan.rate * self._share((epoch - 1) * self.steps + step)
-            raise _Ended("nan", f"in epoch {epoch}, batch {step + 1} of {self.steps}, at rate {rate:.2g}")
+            raise Ended("nan", f"in epoch {epoch}, batch {step + 1} of {self.steps}, at rate {rate:.2g}")
         if self._any(self.lesson.clock() > self.lesson.deadline):
-            raise _Ended("deadline")
+            raise Ended("deadline")
         return losses
 
     def _worth_while(self) -> None:
         """No epoch is begun when patience is lost, and none that would not end before the deadline."""
-        if self.lesson.validation is not None and 0 < self.plan.patience <= len(self.history) - self.peak:
-            raise _Ended("patience")
-        expected = float(self.history[-1]["seconds"]) if self.history else 0.0
-        if self._any(self.lesson.clock() + expected > self.lesson.deadline):
-            raise _Ended("deadline")
+        if self.lesson.validation is not None and self.course.lost(self.plan.patience):
+            raise Ended("patience")
+        if self._any(self.lesson.clock() + self.course.pace > self.lesson.deadline):
+            raise Ended("deadline")
 
     def _any(self, here: bool) -> bool:
         """Whether it is so in any process."""
@@ -257,20 +244,11 @@ class Loop:
 
     def _seed(self, *where: int) -> None:
         """What dropout draws next depends on where in the training it is."""
-        sequence = np.random.SeedSequence([self.lesson.seed, self.fabric.global_rank, *where])
+        sequence = np.random.SeedSequence([self.lesson.seed % 2**63, self.fabric.global_rank, *where])
         number = int(sequence.generate_state(1, np.uint64)[0] >> 1)
         torch.default_generator.manual_seed(number)
         if self.fabric.device.type == "cuda":
             torch.cuda.manual_seed(number)
-
-    def _note(self, epoch: int, loss: float) -> str:
-        """For the progress line."""
-        note = f"epoch {epoch} of {self.plan.last}, loss {loss:.3f}"
-        last = self.history[-1] if self.history else {"validation_loss": None}
-        if last["validation_loss"] is not None:
-            note += f", validation {last['validation_loss']:.3f}"
-            note += f", score {last['score']:.3f}" if self.lesson.score is not None and last["score"] is not None else ""
-        return note
 
     def _keep(self, epoch: int) -> None:
         """Write a checkpoint, unless writing would take a good part of the time."""
@@ -280,57 +258,52 @@ class Loop:
             return
         remembered = checkpoints.optimiser_tensors(self.optimiser.optimizer)
         net = self.net.state_dict()
-        checkpoints.save(self.folder, Checkpoint(epoch, self._said(), net, remembered, self.average.tensors, self.best))
+        said = {**self.course.to_json(), "at_once": self.at_once, "average_count": self.average.count}
+        checkpoints.save(self.folder, Checkpoint(epoch, said, net, remembered, self.average.tensors, self.course.best))
         self.written = (self.lesson.clock(), self.lesson.clock() - start)
 
-    def _keep_end(self, ended: _Ended) -> None:
+    def _keep_end(self, ended: Ended) -> None:
         """Of a training that has ended only the result is kept; one that lacked time can be gone on with."""
         if self.folder is not None and self.fabric.is_global_zero and ended.why != "deadline":
-            said = {**self._said(), "ended": [ended.why, ended.where]}
-            checkpoints.save(self.folder, Checkpoint(len(self.history) + 1, said, best=self.best))
-
-    def _said(self) -> dict[str, Json]:
-        """What of the state is no tensor."""
-        return {
-            "history": self.history,
-            "best_epoch": self.best_epoch,
-            "peak": self.peak,
-            "best_score": self.best_score if math.isfinite(self.best_score) else None,
-            "average_count": self.average.count,
-            "at_once": self.at_once,
-        }
+            said = {**self.course.to_json(), "at_once": self.at_once, "ended": [ended.why, ended.where]}
+            checkpoints.save(self.folder, Checkpoint(self.course.done + 1, said, best=self.course.best))
 
     def _go_on(self) -> None:
         """Take up the last checkpoint of this very lesson, if there is one."""
         found = None if self.folder is None else checkpoints.load(self.folder)
         if found is None:
             return
-        said = found.said
-        self.best, self.best_epoch, self.at_once = dict(found.best), int(said["best_epoch"]), int(said["at_once"])
-        self.peak, self.best_score = int(said["peak"]), -math.inf if said["best_score"] is None else float(said["best_score"])
-        self.history = [dict(row) for row in said["history"]]
-        if "ended" in said:
-            self.ended = _Ended(*said["ended"])
+        self.course, self.at_once = Course.from_json(found.said, found.best), int(found.said["at_once"])
+        if "ended" in found.said:
+            self.ended = Ended(*found.said["ended"])
             return
         self.net.load_state_dict(found.net)
         checkpoints.restore_optimiser(self.optimiser.optimizer, found.optimiser)
-        self.average.restore(found.average, int(said["average_count"]))
+        self.average.restore(found.average, int(found.said["average_count"]))
         self.lesson.tell.say(f"Training goes on after epoch {found.epoch} of {self.plan.last}.")
 
-    def _result(self, ended: _Ended) -> Trained:
+    def _result(self, ended: Ended) -> Trained:
         """The best weights, and what is told of the rest."""
+        course = self.course
         if ended.why == "nan":
-            kept = f"the weights after epoch {self.best_epoch} are kept" if self.best_epoch else "the first weights are kept"
+            kept = f"the weights after epoch {course.best_epoch} are kept" if course.best_epoch else "the first weights are kept"
             self.lesson.tell.say(f"The loss was no longer a number {ended.where}: training ends, {kept}.")
         self.net.to("cpu").to(memory_format=torch.contiguous_format)
-        self.net.load_state_dict(self.best)
+        self.net.load_state_dict(course.best)
         self.net.eval()
         plan = self.plan if self.at_once == self._suits() else dataclasses.replace(self.plan, at_once=self.at_once)
         if ended.why == "deadline":
-            plan = dataclasses.replace(plan, stop_after=len(self.history))
-        seconds = sum(float(row["seconds"]) for row in self.history)
-        batch = min(self.at_once * self.fabric.world_size, self.plan.batch)
-        return Trained(self.best, self.history, self.best_epoch, ended.why, ended.where, plan, batch, seconds)
+            plan = dataclasses.replace(plan, stop_after=course.done)
+        return Trained(
+            state=course.best,
+            history=course.history,
+            best_epoch=course.best_epoch,
+            stopped=ended.why,
+            where=ended.where,
+            plan=plan,
+            batch=min(self.at_once * self.fabric.world_size, self.plan.batch),
+            seconds=sum(float(row["seconds"]) for row in course.history),
+        )
 
 
 def _out_of_memory(error: BaseException) -> bool:
