@@ -83,7 +83,13 @@ def test_first_eyes_by_kind_of_image(stored_arrays):
     assert eyes((1, 1, 28, 28)).level
     assert not eyes((3, 1, 64, 64), colour=True).level
     assert (eyes((1, 28, 28, 28)).axes, eyes((1, 28, 28, 28)).side) == ("zyx", 64)
+    assert eyes((1, 28, 28, 28)).slices == 8
     assert (eyes((1, 10, 96, 96)).axes, eyes((1, 10, 96, 96)).side) == ("z", 112)
+
+
+def test_shapes_are_projected(stored_arrays):
+    shapes = np.uint8(np.random.default_rng(0).random((2, 1, 20, 20, 20)) > 0.5) * np.uint8(255)
+    assert first(stored_arrays(shapes), START).slices == 0
 
 
 def test_columns_are_read_by_stage_and_region():

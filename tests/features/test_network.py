@@ -99,8 +99,16 @@ def test_a_volume_is_the_mean_and_deviation_of_its_slices(rows):
     np.testing.assert_allclose(with_others[:, : found.shape[1]], found, rtol=1e-4, atol=1e-4)
 
 
+def test_a_volume_projected_is_a_picture_for_each_axis(rows):
+    volume = _pixels(2, depth=32)
+    flat = [volume.mean(axis=axis, dtype=np.float32) for axis in (2, 3)]
+    shown = [np.rint(255 * each / each.max(axis=(1, 2, 3), keepdims=True)).astype(np.uint8)[:, :, None] for each in flat]
+    found = rows(volume, slices=0, axes="zy")
+    np.testing.assert_allclose(found, np.concatenate([rows(each) for each in shown], axis=1), rtol=1e-3, atol=1e-3)
+
+
 def test_every_column_has_a_name(stored_arrays):
-    for params, depth in (({}, 1), ({"views": 2, "join": "each"}, 1), ({"axes": "zx", "regions": [1, 2]}, 9)):
+    for params, depth in (({}, 1), ({"views": 2, "join": "each"}, 1), ({"axes": "zx", "regions": [1, 2]}, 9), ({"slices": 0}, 9)):
         arrays = stored_arrays(_pixels(2, depth=depth))
         feature = features.feature("network", SIDE | params)
         state = _state(arrays, feature)
@@ -159,7 +167,7 @@ def test_a_network_that_onnx_gets_wrong_is_never_used(stored_arrays, monkeypatch
 
 @pytest.mark.parametrize(
     "params",
-    [{"views": 3}, {"join": "sum"}, {"regions": [0]}, {"slices": 0}, {"axes": "zz"}, {"axes": "t"}, {"side": 4}, {"stages": [9]}],
+    [{"views": 3}, {"join": "sum"}, {"regions": [0]}, {"slices": -1}, {"axes": "zz"}, {"axes": "t"}, {"side": 4}, {"stages": [9]}],
     ids=str,
 )
 def test_what_means_nothing_is_told(stored_arrays, params):

@@ -51,14 +51,15 @@ Asking = Generator[Spec, Trial | None, None]
 
 
 def first(arrays: PreparedArrays, start: Params) -> Params:
-    """Eyes that do well on most such images. Grey pictures are levelled: exposure and contrast differ from machine to machine."""
+    """Eyes that do well on most such images. Grey pictures are levelled: exposure and contrast differ from machine to machine.
+    Shapes are projected along their axes."""
     _, depth, rows, columns = arrays.shape
     if depth == 1:
         level = start.level or not (arrays.colour or arrays.binary)
         return dataclasses.replace(start, side=_USUAL, level=level, regions=(1, 2))
     side = LEAST if max(rows, columns) <= _SMALL else _USUAL
     even = depth >= max(rows, columns) / 2
-    return dataclasses.replace(start, side=side, slices=min(8, depth), axes="zyx" if even else "z")
+    return dataclasses.replace(start, side=side, slices=0 if arrays.binary else min(8, depth), axes="zyx" if even else "z")
 
 
 def sets_of(blocks: Sequence[Block]) -> dict[str, tuple[str, ...]]:
@@ -77,7 +78,7 @@ def sets_of(blocks: Sequence[Block]) -> dict[str, tuple[str, ...]]:
 
 def passes(params: Params) -> int:
     """How many pixels of an image, counted as often as they are seen, go through the network."""
-    return params.side**2 * params.views * params.slices * len(params.axes)
+    return params.side**2 * params.views * max(1, params.slices) * len(params.axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,4 +252,5 @@ def _more_planes(params: Params) -> Params | None:
 
 
 def _more_slices(params: Params) -> Params | None:
-    return dataclasses.replace(params, slices=16) if params.slices == 8 else None
+    more = {0: 8, 8: 16}.get(params.slices)
+    return None if more is None else dataclasses.replace(params, slices=more)

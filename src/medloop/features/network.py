@@ -37,7 +37,7 @@ class Params:
     network sees. ``level``: each image is brought to the same mean and deviation first. ``stages``: which maps, shallow to deep,
     from 0; ``()`` is all. ``regions``: sides of grids; ``(1, 2)`` is the whole and its quarters. ``views``: 1; 2: mirrored too; 4:
     and upside down; 8: and turned. ``join``: views are averaged (``mean``) or lie side by side (``each``). ``slices``: of a volume,
-    evenly spaced along each of its ``axes``."""
+    evenly spaced along each of its ``axes``; 0: its mean along the axis, as one picture."""
 
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "pretrained"
@@ -86,6 +86,8 @@ def extract(batch: Array, params: Params, state: State) -> Rows:
     rows = [_viewed(images, params, state) for images in _pictures(batch, params)]
     if batch.shape[2] == 1:
         return clean(rows[0])
+    if params.slices == 0:
+        return clean(np.concatenate(rows, axis=1))
     each = [found.reshape(len(batch), -1, found.shape[1]) for found in rows]
     return clean(np.concatenate([part for found in each for part in (found.mean(axis=1), found.std(axis=1))], axis=1))
 
@@ -97,7 +99,7 @@ def blocks(params: Params, state: State) -> tuple[Block, ...]:
         base = [Block(f"{block.name} view {view}", block.width) for view in range(params.views) for block in base]
     if not state["volume"][0]:
         return tuple(base)
-    kinds = [f"{axis} {kind}" for axis in params.axes for kind in ("mean", "deviation")]
+    kinds = [f"{axis} {kind}" for axis in params.axes for kind in (("mean", "deviation") if params.slices else ("projected",))]
     return tuple(Block(f"{block.name} across {kind}", block.width) for kind in kinds for block in base)
 
 
@@ -166,10 +168,20 @@ def _squared(images: Array, size: tuple[int, int]) -> Array:
 
 def _slices(volumes: Array, axis: int, count: int, size: tuple[int, int]) -> Array:
     """``(N, C, Z, Y, X)`` to ``(N * slices, C, y, x)``: evenly spaced planes across an axis, in the size asked for."""
-    where = np.unique(np.rint((np.arange(count) + 0.5) / count * volumes.shape[axis] - 0.5).astype(int))
-    planes = np.moveaxis(volumes.take(where, axis=axis), axis, 1)
+    if count == 0:
+        planes = _projected(volumes, axis)
+    else:
+        where = np.unique(np.rint((np.arange(count) + 0.5) / count * volumes.shape[axis] - 0.5).astype(int))
+        planes = np.moveaxis(volumes.take(where, axis=axis), axis, 1)
     flat = planes.reshape(-1, *planes.shape[-2:])
     return np.stack([scaled(plane, size[1], size[0]) for plane in flat]).reshape(-1, volumes.shape[1], *size)
+
+
+def _projected(volumes: Array, axis: int) -> Array:
+    """``(N, C, Z, Y, X)`` to ``(N, 1, C, y, x)``: the mean along an axis, its brightest pixel white."""
+    found = volumes.mean(axis=axis, dtype=np.float32)
+    brightest = np.maximum(found.max(axis=(1, 2, 3), keepdims=True), 1)
+    return np.rint(found * (255 / brightest)).astype(np.uint8)[:, None]
 
 
 def _refuse_nonsense(params: Params) -> None:
@@ -177,7 +189,7 @@ def _refuse_nonsense(params: Params) -> None:
         "views": params.views in _VIEWS,
         "join": params.join in _JOINS,
         "regions": bool(params.regions) and min(params.regions) >= 1,
-        "slices": params.slices >= 1,
+        "slices": params.slices >= 0,
         "axes": bool(params.axes) and set(params.axes) <= set(_AXES) and len(set(params.axes)) == len(params.axes),
         "side": params.side >= _SMALLEST,
     }
@@ -185,7 +197,7 @@ def _refuse_nonsense(params: Params) -> None:
         raise InputError(
             "bad-feature",
             got=f"The feature 'network' has {wrong[0]} = {getattr(params, wrong[0])!r}.",
-            allowed="views 1, 2, 4 or 8; join mean or each; regions and slices from 1; axes among z, y, x; side from 8 pixels.",
+            allowed="views 1, 2, 4 or 8; join mean or each; regions from 1; slices from 0; axes among z, y, x; side from 8 pixels.",
             fix="Mend the recipe.",
         )
 
