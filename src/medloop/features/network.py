@@ -181,7 +181,8 @@ def _projected(volumes: Array, axis: int) -> Array:
     """``(N, C, Z, Y, X)`` to ``(N, 1, C, y, x)``: the mean along an axis, its brightest pixel white."""
     found = volumes.mean(axis=axis, dtype=np.float32)
     brightest = np.maximum(found.max(axis=(1, 2, 3), keepdims=True), 1)
-    return np.rint(found * (255 / brightest)).astype(np.uint8)[:, None]
+    shown: Array = np.rint(found * (255 / brightest)).astype(np.uint8)[:, None]
+    return shown
 
 
 def _refuse_nonsense(params: Params) -> None:
