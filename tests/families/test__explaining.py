@@ -234,6 +234,16 @@ def test_gradients_in_volumes_find_slice_and_place(network):
     assert inside(heat[:, 3:4], masks[:2]).mean() > 2 * masks[:2].mean()
 
 
+def test_tokens_of_a_vision_transformer_are_places_too():
+    torch.manual_seed(0)
+    net = Classifier(build(BackboneSpec("vit_tiny_patch16_224", side=112, weights="none")), ClassifierSpec(columns=2)).eval()
+    pixels, _ = squares(np.ones(2), side=48)
+    found = gradcam.contributions(net, torch.from_numpy(pixels[:, :, 0]), lambda scores: scores[:, 1]).numpy()
+    assert found.shape == (2, 1, 48, 48)
+    assert np.isfinite(found).all()
+    assert (found.std(axis=(1, 2, 3)) > 0).all()
+
+
 @pytest.mark.parametrize("kind", list(TargetKind))
 def test_networks_and_other_models_mean_the_same_by_speaking_for_an_answer(kind):
     columns = 1 if kind in (TargetKind.BINARY, TargetKind.NUMBER) else 3

@@ -336,7 +336,7 @@ def mixed(targets: Tensor, draws: Draws) -> Tensor:
 
 
 def examples(pixels: NDArray[np.uint8], augmentation: Augmentation, copies: int, seed: int) -> NDArray[np.uint8]:
-    """``(n, copies, C, ...)``: changed copies of each of n pictures ``(n, C, ...)``, drawn as for a first epoch; to be looked at."""
+    """``(n, copies, C, ...)``: changed copies of each of n pictures ``(n, C, ...)``, drawn as for a first epoch, to look at."""
     batch = torch.from_numpy(np.repeat(pixels, copies, axis=0))
     changed = apply(batch, draw(len(batch), augmentation, seed, 0, 0))
     return np.asarray(changed.round().to(torch.uint8).numpy().reshape(len(pixels), copies, *pixels.shape[1:]))
