@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medloop.errors import InputError
 from medloop.families import _on_features, _saving, _search, _wanted
 from medloop.families._averaged import with_network
-from medloop.families._eyes import FEATURE, LEAST, Eyes, first
+from medloop.families._eyes import FEATURE, LEAST, Eyes, first, sets_of
 from medloop.families._job import FitJob, Fitted
 from medloop.families._network_model import BACKBONE, NetworkModel
 from medloop.families._on_features import FeaturedModel
 from medloop.families._wanted import Wanted, text
-from medloop.features import Feature, feature
+from medloop.features import Block, Feature, feature
 from medloop.features.network import Params
 from medloop.types import Json
 
@@ -58,7 +58,12 @@ def least_seconds(job: FitJob) -> float:
     wanted = job.recipe.parameters
     named = tuple(feature(each["name"], each.get("params")) for each in wanted.get("features") or ())
     small = dataclasses.replace(first(job.arrays, begin(wanted)), side=LEAST)
-    return 0.0 if wanted.get("heads") else _search.least_seconds(job, named or (Feature(FEATURE, small),))
+    return 0.0 if wanted.get("heads") else _search.least_seconds(job, named or (Feature(FEATURE, small),), _read_first)
+
+
+def _read_first(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """The columns that the first head reads."""
+    return next(iter(sets_of(blocks).values()), ())
 
 
 def begin(parameters: Mapping[str, Json]) -> Params:

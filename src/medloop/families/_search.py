@@ -7,7 +7,7 @@ the trials before it. Nothing but the job's training cases is looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from medloop.families._heads import Spec
 from medloop.families._job import FitJob
 from medloop.families._space import Guess, Space, first_guesses, telling_first
 from medloop.families._tables import Tables
-from medloop.features import Feature
+from medloop.features import Block, Feature
 from medloop.progress import Tick
 
 PATIENCE = 30
@@ -279,13 +279,18 @@ class Search:
         return self.left < self._reserve() or (best is not None and len(self.trials) - self.trials.index(best) > PATIENCE)
 
 
-def least_seconds(job: FitJob, chosen: Sequence[Feature]) -> float:
-    """About how many seconds the first of the features and one linear model on it take, folds and final fit included."""
+def least_seconds(
+    job: FitJob, chosen: Sequence[Feature], read: Callable[[Sequence[Block]], tuple[str, ...]] = lambda blocks: ()
+) -> float:
+    """About how many seconds the first of the features and one linear model on it take, folds and final fit included.
+
+    ``read``: of a feature whose columns have names, those that the model reads (empty: all).
+    """
     tables = Tables(job, tuple(sorted(chosen, key=lambda each: telling_first(each.name))[:1]))
     rows, classes = len(job.train), max(1, len(job.dataset.target.classes) - 1)
     count = int(job.recipe.parameters.get("folds", FOLDS))
-    spec = Spec((0,), "logistic")
-    return tables.expected(0) + (count + 1) * Costs().expected(spec, rows, tables.width(0), classes)
+    spec = Spec((0,), "logistic", blocks=read(tables.blocks(0)))
+    return tables.expected(0) + (count + 1) * Costs().expected(spec, rows, tables.width(0, spec.blocks), classes)
 
 
 def search(job: FitJob, problem: Problem, tables: Tables, guide: Guide | None = None) -> list[Trial]:
