@@ -54,9 +54,15 @@ def collect(src: str, images: str | None, means: Means, *, keep: bool = True) ->
 
 
 def look(
-    refs: Sequence[ImageRef], plan: Planner | None, means: Means, *, kind: Sorter = prep.main_kind, copies: bool = True
+    refs: Sequence[ImageRef],
+    plan: Planner | None,
+    means: Means,
+    *,
+    kind: Sorter = prep.main_kind,
+    copies: bool = True,
+    pictures: bool = True,
 ) -> Seen:
-    """Decode every image once and find copies among them (unless ``copies`` is false: then nothing is known of the pictures).
+    """Decode every image once; note the facts of its picture (with ``pictures``) and find copies (with ``copies`` too).
 
     ``plan`` gives the preparation for the images that ``kind`` keeps (of the kind that most are); the others are left out. None:
     pictures are looked at, not prepared. Raises `InputError` where pictures are to be prepared and none can be used.
@@ -70,12 +76,12 @@ def look(
         steps = plan(refs)
     with means.clock.stage("survey"):
         survey = prepared.survey(
-            refs, cache=means.workspace.cache, steps=steps or None, compute=means.compute, tell=means.tell, pictures=copies
+            refs, cache=means.workspace.cache, steps=steps or None, compute=means.compute, tell=means.tell, pictures=pictures
         )
     if plan is not None and not survey.refs:
         raise _none_usable([*left_out, *survey.rejected])
     pairs: tuple[Pair, ...] = ()
-    if copies:
+    if copies and pictures:
         with means.clock.stage("duplicates"):
             pairs = tuple(duplicates.find(survey.pictures, survey.refs, compute=means.compute, tell=means.tell))
     return Seen(survey=survey, pairs=pairs, steps=steps, rejected=(*left_out, *survey.rejected))

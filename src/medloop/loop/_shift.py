@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from medloop.cache.pictures import Pictures
@@ -10,7 +12,7 @@ from medloop.dataset.appearance import Appearance
 from medloop.evaluation import shift
 from medloop.evaluation.shift import Shift
 from medloop.prepared import Survey
-from medloop.types import Integers, Json
+from medloop.types import ImageRef, Integers, Json
 from medloop.wire import to_json
 
 
@@ -24,11 +26,16 @@ def between(before: Appearance | None, here: Appearance, seed: int = 0) -> Shift
     return None if before is None else shift.compare(before.values, here.values, appearance.NAMES, seed)
 
 
+def can_tell(before: Appearance | None, refs: Sequence[ImageRef]) -> bool:
+    """Whether new images can be compared: it must be known of which patients they are, for pictures of one patient look alike."""
+    return before is not None and all(ref.patient is not None for ref in refs)
+
+
 def of_new(before: Appearance | None, seen: Survey) -> Shift | None:
-    """How new images differ; None where it is not known of which patients they are, for pictures of one patient look alike."""
-    patients = [ref.patient for ref in seen.refs]
-    if before is None or any(patient is None for patient in patients):
+    """How new images differ; None where that cannot be told."""
+    if not can_tell(before, seen.refs):
         return None
+    patients = [ref.patient for ref in seen.refs]
     _, member = np.unique(np.array(patients, dtype=np.str_), return_inverse=True)
     return between(before, looks_of(seen.pictures, np.arange(len(seen.refs)), member))
 

@@ -75,13 +75,14 @@ def _lesson(dataset: Dataset, seen: Seen, recipe: Recipe, means: Means, device: 
 
 
 def _refuse_too_short(lesson: Lesson, clock: Clock) -> None:
-    """Raises `Refused` where not even the quickest model can be there before the budget is spent."""
+    """Raises `Refused` where not even the quickest model can be there before the budget is spent. A recipe that searches nothing is
+    followed, however long it takes."""
     asked = getattr(registry.load("families", lesson.recipe.family), "least_seconds", None)
     if asked is None or clock.budget_s is None:
         return
     with clock.stage("learn"):
         least = float(asked(lesson.job(lesson.dataset.indices("train", "val"), clock.deadline(1.0))))
-    if clock.seconds + least > clock.budget_s + _GRACE_S:
+    if least > 0 and clock.seconds + least > clock.budget_s + _GRACE_S:
         spent = clock.seconds
         raise Refused(
             "budget-too-short",

@@ -13,7 +13,7 @@ from medloop.loop._explained import sheet_beside, write_sheet
 from medloop.loop._intake import Means, Seen, collect, look
 from medloop.loop._learnt import read_learnt
 from medloop.loop._runs import find_model, table
-from medloop.loop._shift import of_new
+from medloop.loop._shift import can_tell, of_new
 from medloop.progress import QUIET, Progress
 from medloop.requests import PredictRequest, PredictResult
 from medloop.types import Prediction, Target
@@ -35,13 +35,14 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means)
-        seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False)
+        known = can_tell(learnt.looks, collection.refs)
+        seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False, pictures=known)
         prediction = answers(model, seen, means)
         write_text(out, _csv(model.target, prediction))
         if sheet is not None:
             write_sheet(sheet, model, place.parent.name if place.name == "model" else place.name, seen, prediction, means)
     rejected = (*collection.rejected, *seen.rejected)
-    shift = of_new(learnt.looks, seen.survey)
+    shift = of_new(learnt.looks, seen.survey) if known else None
     strange = [shift.says("new")] if shift is not None and shift.alarm else []
     return PredictResult(
         out=str(out),
