@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from medloop.compute import Compute, Died
+from medloop.compute import Compute, Died, local
 
 
 def square(number: int) -> int:
@@ -62,3 +63,15 @@ def test_a_plain_script_needs_no_main_guard(tmp_path: Path) -> None:
     )
     said = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert said.stdout == "15.0\n"
+
+
+def test_only_what_loky_trips_over_while_its_workers_are_killed_is_overlooked(monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", lambda failure: seen.append((failure.exc_type, failure.thread)))
+    manager = object.__new__(local._ExecutorManagerThread)
+    other = threading.Thread()
+    with local._overlooked():
+        for kind, thread in ((KeyError, manager), (KeyError, other), (OSError, manager)):
+            threading.excepthook(threading.ExceptHookArgs((kind, kind(), None, thread)))
+    threading.excepthook(threading.ExceptHookArgs((KeyError, KeyError(), None, manager)))
+    assert seen == [(KeyError, other), (OSError, manager), (KeyError, manager)]

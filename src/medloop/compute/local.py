@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker as tracker
@@ -27,6 +27,7 @@ import cv2
 import threadpoolctl
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
+from joblib.externals.loky.process_executor import _ExecutorManagerThread
 
 from medloop.progress import QUIET, Progress
 
@@ -66,7 +67,7 @@ class Compute:
     def close(self, *, cancel: bool = False) -> None:
         """End the workers; with ``cancel`` at once, whatever they are doing."""
         if self._pool is not None:
-            with _undisturbed():
+            with _undisturbed(), _overlooked() if cancel else nullcontext():
                 self._pool.shutdown(wait=True, kill_workers=cancel)
             self._pool = None
 
@@ -154,6 +155,22 @@ def _undisturbed() -> Iterator[None]:
             after.callback(_answer, signal.getsignal(signal.SIGINT), waiting := list[int]())
             signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
         yield
+
+
+@contextmanager
+def _overlooked() -> Iterator[None]:
+    """While loky 3.6 kills the workers of a pool, its thread may look for a job that was just taken back."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if failure.exc_type is not KeyError or not isinstance(failure.thread, _ExecutorManagerThread):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _answer(handler: Any, waiting: list[int]) -> None:
