@@ -290,3 +290,19 @@ def test_recipes_that_cannot_be_followed(make, parameters, names):
     with pytest.raises(InputError) as error:
         transfer.fit(make(TargetKind.BINARY, HALF, parameters=parameters))
     assert names in error.value.allowed + error.value.fix
+
+
+def test_everything_at_once(make):
+    """Mixtures, balanced order, blocks thawed one by one, skipped blocks, an inner part held out to know when to stop."""
+    parameters = {
+        "imbalance": "sampling",
+        "augmentation": {"mixup": 0.4, "turn": 5.0},
+        "skip": 0.2,
+        "training": {"epochs": 3, "batch": 16, "unfreeze_every": 1, "patience": 1, "average": "swa"},
+    }
+    job = make(TargetKind.MULTICLASS, np.arange(60) % 3, where=np.arange(60) % 3 / 2, classes=3, parameters=parameters)
+    fitted = transfer.fit(job)
+    assert np.isfinite(fitted.out_of_fold.probabilities).all()
+    assert fitted.recipe.parameters["training"]["kept"] == "best"
+    rows = [row for row in fitted.trials[0]["history"] if row["fold"] == "all"]
+    assert all(row["validation_loss"] is not None for row in rows)

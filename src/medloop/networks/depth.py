@@ -16,5 +16,5 @@ def skip(net: torch.nn.Module, rate: float) -> int:
     for number, module in enumerate(places, 1):
         for name in _NAMES:
             if hasattr(module, name):
-                setattr(module, name, timm.layers.DropPath(rate * number / len(places)))
+                setattr(module, name, timm.layers.DropPath(rate * number / len(places)).train(module.training))
     return len(places)
