@@ -96,7 +96,8 @@ def die(pixels, targets, epoch, first):
 
 
 def learn_and_die(folder):
-    """For a process of its own."""
+    """For a process of its own, with as many threads as the tests have."""
+    torch.set_num_threads(1)
     train(lesson(folder=folder, augment=die))
 
 
