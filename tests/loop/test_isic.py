@@ -51,7 +51,7 @@ def isic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_isic(folder, "Test", 9, 2)
     recipe = recipes.to_json(recipes.load(RECIPE))
     recipe["parameters"] |= {"backbone": "tf_efficientnet_lite0", "side": 64, "epochs": 15, "rate": 0.005, "folds": 3}
-    recipe["preparation"][3]["size"] = [1, 64, 64]
+    recipe["preparation"][2]["size"] = [1, 64, 64]
     (folder / "small.json").write_text(json.dumps(recipe))
     return folder
 

@@ -155,7 +155,11 @@ def _handed(state: State, compute: Compute) -> Iterator[State | Path]:
 
 @lru_cache(maxsize=2)
 def _read(path: Path) -> State:
-    return dict(load_file(path))
+    """A state that nobody changes: what is made of it, such as a network's name, can be kept."""
+    state = dict(load_file(path))
+    for value in state.values():
+        value.flags.writeable = False
+    return state
 
 
 def _rows(job: _Job) -> Rows | Path:

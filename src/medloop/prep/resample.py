@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -16,7 +17,10 @@ VERSION = 1
 
 Length: TypeAlias = Annotated[float, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+Band: TypeAlias = tuple[slice, slice, Floats]
+"""Which new voxels are made of which old ones, and with what weights."""
 _LARGEST = 2**31
+_BAND = 16
 _KEPT = 32
 """Tables of weights kept: images of one collection are of few sizes."""
 
@@ -70,7 +74,7 @@ def _resampled(pixels: Array, new: tuple[int, ...], factor: tuple[float, ...], *
             where = _where(new[axis], length, factor[axis])
             values = values.take(np.clip(np.rint(where), 0, length - 1).astype(np.int64), axis=2 + axis)
         else:
-            values = _weighted(values.astype(kind, copy=False), _weights(new[axis], length, factor[axis], kind), 2 + axis)
+            values = _weighted(values.astype(kind, copy=False), _bands(new[axis], length, factor[axis], kind), 2 + axis)
     if values.dtype != pixels.dtype:
         values = (np.rint(values) if pixels.dtype.kind in "iub" else values).astype(pixels.dtype)
     return np.ascontiguousarray(values)
@@ -82,17 +86,30 @@ def _where(new: int, length: int, factor: float) -> Floats:
 
 
 @lru_cache(maxsize=_KEPT)
-def _weights(new: int, length: int, factor: float, kind: type[np.floating[Any]]) -> Floats:
-    """``(new, length)``: how much each old voxel counts for each new one; beyond the border the border voxel counts."""
+def _bands(new: int, length: int, factor: float, kind: type[np.floating[Any]]) -> tuple[Band, ...]:
+    """How much each old voxel counts for each new one, a few new ones at a time; beyond the border the border voxel counts."""
     reach = max(1.0, factor)
     at = np.clip(_where(new, length, factor), 0, length - 1)[:, None]
     weights: Floats = np.maximum(0.0, 1 - np.abs(np.arange(length) - at) / reach)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True)).astype(kind)
+    weights = np.asarray(weights / weights.sum(axis=1, keepdims=True)).astype(kind)
+    found = []
+    for start in range(0, new, _BAND):
+        rows = slice(start, min(start + _BAND, new))
+        used = np.flatnonzero(weights[rows].any(axis=0))
+        old = slice(int(used[0]), int(used[-1]) + 1)
+        found.append((rows, old, np.ascontiguousarray(weights[rows, old])))
+    return tuple(found)
 
 
-def _weighted(values: Array, weights: Floats, axis: int) -> Array:
-    """``weights`` applied along ``axis`` of ``(T, C, Z, Y, X)``."""
-    if axis == values.ndim - 1:
-        return np.asarray(values @ weights.T)
-    flat = values.reshape(-1, values.shape[axis], int(np.prod(values.shape[axis + 1 :])))
-    return np.asarray(weights @ flat).reshape(*values.shape[:axis], len(weights), *values.shape[axis + 1 :])
+def _weighted(values: Array, bands: tuple[Band, ...], axis: int) -> Array:
+    """Weights applied along ``axis`` of ``(T, C, Z, Y, X)``. Far-off voxels weigh nothing, so they are not multiplied at all."""
+    before, length, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
+    out = np.empty((*before, bands[-1][0].stop, *after), values.dtype)
+    if not after:
+        for rows, old, weights in bands:
+            out[..., rows] = values[..., old] @ weights.T
+        return out
+    flat, into = values.reshape(math.prod(before), length, -1), out.reshape(math.prod(before), out.shape[axis], -1)
+    for rows, old, weights in bands:
+        np.matmul(weights, flat[:, old], out=into[:, rows])
+    return out

@@ -38,6 +38,8 @@ def _letters(grey: NDArray[np.uint8]) -> Array:
     """``(K, 4)``: left, foot, height and brightest grey of each letter-like bright shape."""
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (_STROKE, _STROKE))
     strokes = (cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel) > _CONTRAST).astype(np.uint8)
+    if not strokes.any():
+        return np.zeros((0, 4), np.int64)
     count, _, boxes, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
     left, top, wide, tall, area = boxes[:count].T.astype(np.int64)
     fill = area / (tall * wide)
