@@ -127,16 +127,29 @@ class TargetKind(StrEnum):
     MULTICLASS = "multi-class"
     MULTILABEL = "multi-label"
     NUMBER = "number"
+    MASKS = "masks"
+    BOXES = "boxes"
+    MEASURES = "measures"
+
+    @property
+    def structured(self) -> bool:
+        """Whether an answer is more than one value for a case: masks, boxes, measures."""
+        return self in (TargetKind.MASKS, TargetKind.BOXES, TargetKind.MEASURES)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to learn. For ``BINARY`` the second class is the positive one. ``NUMBER`` has no classes."""
+    """What to learn. For ``BINARY`` the second class is the positive one. ``NUMBER`` has no classes.
+
+    ``MASKS`` and ``BOXES``: the kinds of tissue or finding; in a mask 0 is what is none of them, k + 1 the k-th. ``MEASURES``: the
+    names of what is measured, ``units`` their units (``mm``, ``mm2``, ``ml``, ``px`` or empty), in the same order.
+    """
 
     kind: TargetKind
     classes: tuple[str, ...] = ()
     name: str = "classes"
     unit: str | None = None
+    units: tuple[str, ...] = ()
 
 
 class Provenance(StrEnum):
@@ -169,6 +182,61 @@ class Label:
     provenance: Provenance = Provenance.IMPORTED
 
 
+UNKNOWN = 255
+"""In a mask: a voxel of which nothing is known. It costs nothing and is not judged."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What the labels of one structured target say of N cases, in voxels of their images as read.
+
+    ``known``: ``(N,)`` bool; of the others nothing is known, which is not the same as nothing there. Of the rest only what fits the
+    target's kind is filled.
+
+    ``masks`` (MASKS): N label maps on the grids of their images, None where unknown. ``lookup``: value in the file to the mask's
+    value (0: none of the classes, k + 1: the k-th, `UNKNOWN`).
+    ``boxes`` (BOXES): N arrays ``(k, 6)`` float64 ``z0, y0, x0, z1, y1, x1``, edges in voxels: voxel i covers i to i + 1, a flat
+    picture has z 0 to 1. ``box_classes``: N arrays ``(k,)`` int64.
+    ``numbers`` (MEASURES): ``(N, M)`` float64, NaN where unknown.
+    """
+
+    target: Target
+    known: NDArray[np.bool_]
+    masks: tuple[ImageRef | None, ...] = ()
+    lookup: tuple[tuple[int, int], ...] = ()
+    boxes: tuple[Array, ...] = ()
+    box_classes: tuple[Array, ...] = ()
+    numbers: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that an answer breaks: its name, the value found, and what would be allowed, in plain words."""
+
+    rule: str
+    value: str
+    allowed: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """What a model finds in one case, in voxels of its image as read.
+
+    ``mask``: ``(Z, Y, X)`` uint8 as in `Truth`, None where the model has no masks. ``boxes``: ``(n, 6)`` float64 as in `Truth`,
+    ``box_classes`` ``(n,)``, ``box_scores`` ``(n,)`` from 0 to 1, highest first. ``measures``: name to value in the target's units.
+    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` float32, how badly each voxel could be made up again.
+    """
+
+    case: str
+    mask: NDArray[np.uint8] | None = None
+    boxes: Array | None = None
+    box_classes: Array | None = None
+    box_scores: Array | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+    violations: tuple[Violation, ...] = ()
+    anomaly: Floats | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """An immutable snapshot: cases, what they are labelled with, and a patient-grouped split.
@@ -176,7 +244,8 @@ class Dataset:
     With N cases and K classes: ``values`` is ``(N,)`` int64 class indices (binary, multi-class), ``(N, K)`` float32
     with NaN for unknown (multi-label), or ``(N,)`` float64 (number). ``groups`` is ``(N,)`` int64: cases with equal
     numbers must stay together (same patient, or copies of one picture). ``patients`` is ``(N,)`` int64.
-    ``split`` is ``(N,)`` of ``"train"``, ``"val"``, ``"test"``.
+    ``split`` is ``(N,)`` of ``"train"``, ``"val"``, ``"test"``. ``further``: structured targets, whose rows are the same cases.
+    Where nothing but structured targets is labelled, ``target`` is the first of theirs and ``values`` ``(N,)`` are zeros.
     """
 
     cases: tuple[Case, ...]
@@ -188,6 +257,7 @@ class Dataset:
     fingerprint: str
     split_given: bool = False
     notes: tuple[str, ...] = ()
+    further: tuple[Truth, ...] = ()
 
     def indices(self, *splits: str) -> NDArray[np.int64]:
         """Positions of the cases in the named splits, ascending."""
