@@ -5,7 +5,8 @@ Definitions. ``map50``: average precision at an overlap (intersection over union
 it overlaps most; precision made falling; mean over 101 recalls. ``froc_r`` (Bunch et al. 1977; as LUNA16, Setio et al. 2017): the
 largest sensitivity with at most r false positives a case; a second answer on one finding counts neither way; ``froc_mean`` is the
 mean over `RATES`. Each is the mean over the classes that have findings. ``centre_distance`` and ``diameter_error`` (mean absolute;
-a diameter is the longest edge) are those of findings that are hit (`medloop.evaluation.matching`), in mm or px.
+a diameter is the longest edge) are those of findings hit (`medloop.evaluation.matching`) by answers that are shown, in mm or px;
+``shown_sensitivity`` and ``shown_false`` (false positives a case) are what a reader sees, all classes together.
 
 Answers are matched once; the bootstrap over patients weighs cases. What is unknown is left out before, and so are invalid boxes.
 """
@@ -19,23 +20,22 @@ import numpy as np
 
 from medloop.evaluation import intervals, weighted
 from medloop.evaluation.intervals import Statistic
-from medloop.evaluation.matching import Answered, Pairs, Ranked, pairs, ranked
+from medloop.evaluation.matching import Matched, Pairs, Ranked, pairs, ranked
 from medloop.types import Floats, Integers, Metric
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False positives a case at which sensitivity is told."""
+SHOWN = 0.5
+"""The score from which an answer is shown."""
 _RECALLS = np.linspace(0, 1, 101)
 _BLOCK = 4_000_000
 _ABSENT = "there is no such finding in these cases"
 _NONE_HIT = "no finding was hit"
 
 
-def score(classes: Sequence[str], answered: Answered, shown: Sequence[float] = (), seed: int = 0) -> dict[str, Metric]:
-    """Every figure: ``map50``, ``map``, ``froc_1`` and the like, and ``map50_<class>``, ``map_<class>``, ``froc_1_<class>``.
-
-    ``shown``: the score of each class from which answers are shown; distances and diameters are those of shown answers.
-    """
-    ranks = [ranked(answered, k) for k in range(len(classes))]
+def score(classes: Sequence[str], cases: Sequence[Matched], patients: Integers, seed: int = 0) -> dict[str, Metric]:
+    """Every figure of N matched cases; ``map50_<class>``, ``map_<class>`` and ``froc_1_<class>`` are those of one class."""
+    ranks = [ranked(cases, [k]) for k in range(len(classes))]
     precisions = [_Once(_precision(each)) for each in ranks]
     sensitivities = [_Once(_sensitivity(each)) for each in ranks]
     parts: dict[str, Statistic] = {
@@ -45,13 +45,45 @@ def score(classes: Sequence[str], answered: Answered, shown: Sequence[float] = (
     }
     for number, rate in enumerate(RATES):
         parts[f"froc_{rate:g}"] = weighted.macro([_row(each, slice(number, number + 1)) for each in sensitivities])
+    parts |= _as_shown(ranks)
     for name, precision, sensitivity in zip(classes, precisions, sensitivities, strict=True):
         parts[f"map50_{name}"], parts[f"map_{name}"] = _row(precision, slice(0, 1)), _row(precision, slice(None))
         parts[f"froc_1_{name}"] = _row(sensitivity, slice(RATES.index(1.0), RATES.index(1.0) + 1))
-    drawn = intervals.bootstrap(parts, answered.patients, seed, dict.fromkeys(parts, _ABSENT))
+    drawn = intervals.bootstrap(parts, patients, seed, dict.fromkeys(parts, _ABSENT))
     ill = np.sum([each.findings for each in ranks], axis=0) > 0
-    shared = {name: _perfect(metric, len(np.unique(answered.patients[ill]))) for name, metric in drawn.items()}
-    return shared | _off(pairs(answered, ranks, shown), answered.patients, seed)
+    bounded = {name: _perfect(metric, len(np.unique(patients[ill]))) for name, metric in drawn.items() if name != "shown_false"}
+    return drawn | bounded | _off(pairs(cases, SHOWN), patients, seed)
+
+
+def own_precision(case: Matched) -> float:
+    """``map50`` of one case alone; where nothing is there, 1 less the highest score answered."""
+    present = [int(k) for k in np.flatnonzero(case.findings)]
+    if not present:
+        return 1 - float(case.scores.max(initial=0.0))
+    return float(np.mean([_precision(ranked([case], [k]))(np.ones((1, 1)))[0, 0] for k in present]))
+
+
+def curve(cases: Sequence[Matched], number: int) -> tuple[Floats, Floats]:
+    """FROC of a class, for drawing: false positives a case and sensitivity, from the strictest threshold on."""
+    ranks = ranked(cases, [number])
+    last = _last(ranks)
+    falses, hits = np.cumsum(ranks.false)[last], np.cumsum(ranks.hit)[last]
+    return np.r_[0, falses] / max(1, len(cases)), np.r_[0, hits] / max(1, int(ranks.findings.sum()))
+
+
+def _as_shown(ranks: Sequence[Ranked]) -> dict[str, Statistic]:
+    """Of answers as they are shown, all classes together: the share of findings that are hit, and false ones a case."""
+    findings = np.sum([each.findings for each in ranks], axis=0).astype(np.float64)
+    counts = len(findings)
+    hits, falses = np.zeros(counts), np.zeros(counts)
+    for each in ranks:
+        seen = each.scores >= SHOWN
+        hits += np.bincount(each.case[seen & each.hit], minlength=counts)
+        falses += np.bincount(each.case[seen & each.false], minlength=counts)
+    return {
+        "shown_sensitivity": lambda weights: weighted.divided(hits @ weights, findings @ weights),
+        "shown_false": weighted.mean(falses),
+    }
 
 
 def _off(found: Pairs, patients: Integers, seed: int) -> dict[str, Metric]:
@@ -100,8 +132,8 @@ def _area(weights: Floats, taken: Floats, there: Floats) -> Floats:
 
 def _sensitivity(ranks: Ranked) -> Statistic:
     """Weights ``(N, R)`` to sensitivity at each of `RATES`: ``(F, R)``. Answers of one score come together or not at all."""
-    last = np.flatnonzero(np.r_[ranks.scores[1:] != ranks.scores[:-1], True][: len(ranks.scores)])
-    hit = (ranks.hit >= 0).astype(np.float64)[:, None]
+    last = _last(ranks)
+    hit = ranks.hit.astype(np.float64)[:, None]
     false = ranks.false.astype(np.float64)[:, None]
 
     def value(weights: Floats) -> Floats:
@@ -118,15 +150,9 @@ def _sensitivity(ranks: Ranked) -> Statistic:
     return _in_blocks(value, len(ranks.case))
 
 
-def curve(ranks: Sequence[Ranked]) -> tuple[Floats, Floats]:
-    """FROC of all classes together, for drawing: false positives a case and sensitivity, ``(D + 1,)`` each."""
-    scores = np.concatenate([each.scores for each in ranks])
-    order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True][: len(scores)])
-    cases, there = len(ranks[0].findings), sum(int(each.findings.sum()) for each in ranks)
-    falses = np.cumsum(np.concatenate([each.false for each in ranks])[order])[last]
-    hits = np.cumsum(np.concatenate([each.hit >= 0 for each in ranks])[order])[last]
-    return np.r_[0, falses] / max(1, cases), np.r_[0, hits] / max(1, there)
+def _last(ranks: Ranked) -> Integers:
+    """The last of each run of answers of one score."""
+    return np.flatnonzero(np.r_[np.diff(ranks.scores) != 0, True][: len(ranks.scores)])
 
 
 def _in_blocks(value: Statistic, answers: int) -> Statistic:

@@ -1,18 +1,18 @@
-"""Answers matched with what is there: who takes which finding, which findings are hit, and how far off the answers are.
+"""Answers matched with what is there, a case at a time: who takes which finding, which are hit, how far off the answers are.
 
 A finding is hit where the centre of an answer of its class lies inside it, or the two overlap by half.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medloop.evaluation.rectangles import Boxes, centred, centres, overlaps
-from medloop.types import Floats, Integers
+from medloop.types import Floats, Integers, SpacingMm
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 MOST = 100
@@ -21,66 +21,73 @@ _HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """N cases: what is there, what was answered, whose they are ``(N,)``, and ``(N, 3)`` mm a voxel, NaN or None where unknown."""
+class Matched:
+    """One case: its D answers, class by class, best first, and how many findings of each class there are, ``(K,)``.
 
-    truth: Sequence[Boxes]
-    found: Sequence[Boxes]
-    patients: Integers
-    spacing_mm: Floats | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """The D answers of one class in all cases, best first.
-
-    ``case`` and ``scores``: ``(D,)``. ``right``: ``(T, D)``, whether it takes a finding at each of `OVERLAPS`. ``hit``: ``(D,)``,
-    the number of the finding that it is the first to hit, else -1. ``false``: ``(D,)``, it hits none. ``findings``: ``(N,)``, how
-    many there are in each case.
+    ``classes``, ``scores``: ``(D,)``. ``right``: ``(T, D)``, whether it takes a finding at each of `OVERLAPS`. ``hit``: ``(D,)``,
+    it is the first to hit a finding. ``false``: ``(D,)``, it hits none. ``off``: ``(D, 3)`` for those that hit, else NaN: the
+    distance of the centres, the diameter there, the diameter answered (the longest edge), in mm, or in voxels where not ``in_mm``.
     """
 
-    case: Integers
+    classes: Integers
     scores: Floats
     right: NDArray[np.bool_]
-    hit: Integers
+    hit: NDArray[np.bool_]
     false: NDArray[np.bool_]
+    off: Floats
     findings: Integers
+    in_mm: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Findings and the answers that hit them: ``case``, ``classes``, ``distance`` of the centres, and the diameters, all ``(P,)``.
-
-    ``unit``: ``mm``, or ``px`` where no case has a known spacing; otherwise cases without one are left out.
-    """
-
-    case: Integers
-    classes: Integers
-    distance: Floats
-    diameter: Floats
-    diameter_found: Floats
-    unit: str
-
-
-def ranked(answered: Answered, number: int) -> Ranked:
-    """The answers of class ``number``, matched with what is there."""
-    parts = []
-    for case, (truth, found) in enumerate(zip(answered.truth, answered.found, strict=True)):
-        there = truth.edges[truth.classes == number]
-        mine = _of(found, number)
-        shared = overlaps(mine.edges, there)
-        hit, false = _hits(shared, centred(mine.edges, there) | (shared >= _HALF))
-        parts.append((np.full(len(mine), case), mine.scores, _taken(shared), hit, false, len(there)))
-    case, scores, right, hit, false, findings = zip(*parts, strict=True)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    return Ranked(
-        case=np.concatenate(case)[order],
-        scores=np.concatenate(scores)[order],
-        right=np.concatenate(right, axis=1)[:, order],
-        hit=np.concatenate(hit)[order],
-        false=np.concatenate(false)[order],
-        findings=np.asarray(findings, np.int64),
+def match(truth: Boxes, found: Boxes, classes: int, spacing_mm: SpacingMm | None = None) -> Matched:
+    """Match the answers of one case, for each of ``classes`` apart. ``spacing_mm``: of a voxel."""
+    scale = np.ones(3) if spacing_mm is None else np.asarray(spacing_mm, np.float64)
+    parts = [_of_class(truth.of_class(number), _best(found.of_class(number)), scale) for number in range(classes)]
+    return Matched(
+        classes=np.concatenate([np.full(len(part.scores), number) for number, part in enumerate(parts)]),
+        scores=np.concatenate([part.scores for part in parts]),
+        right=np.concatenate([part.right for part in parts], axis=1),
+        hit=np.concatenate([part.hit for part in parts]),
+        false=np.concatenate([part.false for part in parts]),
+        off=np.concatenate([part.off for part in parts]),
+        findings=np.bincount(truth.classes, minlength=classes).astype(np.int64),
+        in_mm=spacing_mm is not None,
     )
+
+
+def _best(found: Boxes) -> Boxes:
+    ranked = found.ranked()
+    return ranked.select(np.arange(min(MOST, len(ranked))))
+
+
+def _of_class(truth: Boxes, found: Boxes, scale: Floats) -> Matched:
+    """Of one class; ``found`` are ranked."""
+    shared = overlaps(found.edges, truth.edges)
+    hits = centred(found.edges, truth.edges) | (shared >= _HALF)
+    first = _first(shared, hits)
+    off = np.full((len(found), 3), np.nan)
+    won = np.flatnonzero(first >= 0)
+    mine, theirs = found.edges[won], truth.edges[first[won]]
+    off[won, 0] = np.sqrt((((centres(mine) - centres(theirs)) * scale) ** 2).sum(axis=1))
+    off[won, 1], off[won, 2] = diameters(theirs, scale), diameters(mine, scale)
+    return Matched(
+        classes=found.classes,
+        scores=found.scores,
+        right=_taken(shared),
+        hit=first >= 0,
+        false=np.asarray(~hits.any(axis=1)),
+        off=off,
+        findings=np.asarray([len(truth)]),
+        in_mm=True,
+    )
+
+
+def diameters(edges: Floats, scale: Floats) -> Floats:
+    """The longest edge of each box in units of ``scale`` ``(3,)``; across slices only where it is longer than one slice."""
+    sizes = edges[:, 3:] - edges[:, :3]
+    scaled = sizes * scale
+    scaled[sizes[:, 0] <= 1, 0] = 0
+    return np.asarray(scaled.max(axis=1, initial=0.0))
 
 
 def _taken(shared: Floats) -> NDArray[np.bool_]:
@@ -99,8 +106,8 @@ def _taken(shared: Floats) -> NDArray[np.bool_]:
     return right
 
 
-def _hits(shared: Floats, hits: NDArray[np.bool_]) -> tuple[Integers, NDArray[np.bool_]]:
-    """The finding that each answer is the first to hit, -1 for none, and which answers hit nothing at all."""
+def _first(shared: Floats, hits: NDArray[np.bool_]) -> Integers:
+    """The finding that each answer is the first to hit, -1 for none."""
     first = np.full(len(shared), -1, np.int64)
     free = np.ones(shared.shape[1], bool)
     for place in np.flatnonzero(hits.any(axis=1)):
@@ -108,51 +115,56 @@ def _hits(shared: Floats, hits: NDArray[np.bool_]) -> tuple[Integers, NDArray[np
         if len(open_to):
             first[place] = open_to[shared[place, open_to].argmax()]
             free[first[place]] = False
-    return first, np.asarray(~hits.any(axis=1))
+    return first
 
 
-def _of(found: Boxes, number: int) -> Boxes:
-    """The `MOST` best answers of a class, best first."""
-    mine = found.select(np.flatnonzero(found.classes == number)).ranked()
-    return mine.select(np.arange(min(MOST, len(mine))))
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """The D answers of some classes in N cases, best first: as in `Matched`, with ``case`` ``(D,)`` and ``findings`` ``(N,)``."""
+
+    case: Integers
+    scores: Floats
+    right: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
+    false: NDArray[np.bool_]
+    findings: Integers
 
 
-def pairs(answered: Answered, ranks: Sequence[Ranked], shown: Sequence[float] = ()) -> Pairs:
-    """Findings with the answers that hit them first, of those that are shown."""
-    least = shown or (0.0,) * len(ranks)
-    rows = [row for k, each in enumerate(ranks) for row in _rows(answered, each, k, least[k])]
-    case = np.asarray([row[0] for row in rows], np.int64)
-    classes = np.asarray([row[1] for row in rows], np.int64)
-    there = np.asarray([row[2] for row in rows]).reshape(-1, 6)
-    found = np.asarray([row[3] for row in rows]).reshape(-1, 6)
-    scale, unit = _scale(answered)
-    known = np.isfinite(scale[case]).all(axis=1)
-    case, classes, there, found = case[known], classes[known], there[known], found[known]
-    apart = np.sqrt((((centres(found) - centres(there)) * scale[case]) ** 2).sum(axis=1))
-    return Pairs(case, classes, apart, _diameters(there, scale[case]), _diameters(found, scale[case]), unit)
+def ranked(cases: Sequence[Matched], classes: Sequence[int]) -> Ranked:
+    """The answers of these classes in all cases."""
+    wanted = [np.flatnonzero(np.isin(each.classes, classes)) for each in cases]
+    scores = np.concatenate([each.scores[which] for each, which in zip(cases, wanted, strict=True)])
+    order = np.argsort(-scores, kind="stable")
+    return Ranked(
+        case=np.repeat(np.arange(len(cases)), [len(which) for which in wanted])[order],
+        scores=scores[order],
+        right=np.concatenate([each.right[:, which] for each, which in zip(cases, wanted, strict=True)], axis=1)[:, order],
+        hit=np.concatenate([each.hit[which] for each, which in zip(cases, wanted, strict=True)])[order],
+        false=np.concatenate([each.false[which] for each, which in zip(cases, wanted, strict=True)])[order],
+        findings=np.asarray([each.findings[list(classes)].sum() for each in cases], np.int64),
+    )
 
 
-def _rows(answered: Answered, ranks: Ranked, number: int, least: float) -> Iterator[tuple[int, int, Floats, Floats]]:
-    """Case, class, and the edges of finding and answer for each hit."""
-    for case in np.unique(ranks.case):
-        truth, found = answered.truth[case], answered.found[case]
-        there = truth.edges[truth.classes == number]
-        mine = _of(found, number)
-        for place, hit in enumerate(ranks.hit[ranks.case == case]):
-            if hit >= 0 and mine.scores[place] >= least:
-                yield int(case), number, there[hit], mine.edges[place]
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Findings and the answers that hit them: ``case``, ``classes``, ``distance`` of the centres, and the diameters, all ``(P,)``.
+
+    ``unit``: ``mm``, or ``px`` where no case has a known spacing; otherwise cases without one are left out.
+    """
+
+    case: Integers
+    classes: Integers
+    distance: Floats
+    diameter: Floats
+    diameter_found: Floats
+    unit: str
 
 
-def _scale(answered: Answered) -> tuple[Floats, str]:
-    """``(N, 3)`` mm a voxel, or of ones. In collections of flat pictures z has no length."""
-    every = np.concatenate([each.edges for each in (*answered.truth, *answered.found)])
-    count = len(answered.truth)
-    known = answered.spacing_mm is not None and bool(np.isfinite(answered.spacing_mm[:, 1:]).any())
-    scale = np.array(answered.spacing_mm, np.float64) if known else np.ones((count, 3))
-    if (every[:, 0] == 0).all() and (every[:, 3] == 1).all():
-        scale[:, 0] = 0
-    return scale, "mm" if known else "px"
-
-
-def _diameters(edges: Floats, scale: Floats) -> Floats:
-    return np.asarray(((edges[:, 3:] - edges[:, :3]) * scale).max(axis=1, initial=0.0))
+def pairs(cases: Sequence[Matched], shown: float) -> Pairs:
+    """Findings with the answers that hit them first, of answers with a score of at least ``shown``."""
+    in_mm = any(each.in_mm for each in cases)
+    which = [np.flatnonzero(each.hit & (each.scores >= shown) & (each.in_mm or not in_mm)) for each in cases]
+    off = np.concatenate([each.off[rows] for each, rows in zip(cases, which, strict=True)])
+    classes = np.concatenate([each.classes[rows] for each, rows in zip(cases, which, strict=True)])
+    case = np.repeat(np.arange(len(cases)), [len(rows) for rows in which])
+    return Pairs(case, classes, off[:, 0], off[:, 1], off[:, 2], "mm" if in_mm else "px")

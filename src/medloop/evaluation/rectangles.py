@@ -40,6 +40,10 @@ class Boxes:
         """These, in this order."""
         return Boxes(self.edges[which], self.classes[which], self.scores[which])
 
+    def of_class(self, number: int) -> Boxes:
+        """Those of one class."""
+        return self.select(np.flatnonzero(self.classes == number))
+
     def ranked(self) -> Boxes:
         """Highest score first; equal ones as they came."""
         return self.select(np.argsort(-self.scores, kind="stable"))
