@@ -36,9 +36,13 @@ class SourceRequest:
     src: str
     """A folder, a file, or an .npz in MedMNIST layout."""
     labels: str | None = None
-    """A CSV, TSV or XLSX table of labels. Leave it out where folders or the file itself carry them."""
+    """A table (CSV, TSV, XLSX), COCO JSON, folder of VOC files, dataset.json; several with commas. Left out: what is found."""
     images: str | None = None
     """Which files are images, as a glob such as '*.bmp', where others lie beside them."""
+    masks: str | None = None
+    """Which files are masks of the images, as a glob such as '*.png' or 'masks/*.nii.gz'; matched to images by name or folder."""
+    mask_classes: str | None = None
+    """What the masks' values mean: 128=cytoplasm,255=nucleus; #ff0000=tumour; a table of value and name (default: each its own)."""
     id_column: str | None = None
     """The table's column that names the image (recognised if left out)."""
     label_columns: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from medloop.requests import SourceRequest
-from medloop.types import Case, ImageRef, Json, Label, Target
+from medloop.types import Case, ImageRef, Json, Label, Target, Truth
 
 if TYPE_CHECKING:
     from medloop.readers import Collection
@@ -20,6 +20,10 @@ class Labelled:
     ``labels`` and ``cases`` have the same order: one label for each case. ``layout``: how the labels were read, in a sentence.
     ``columns``: ``column``, ``read_as``, ``because`` of each column of a table. ``problems``: ``row`` (as a spreadsheet counts, the
     header being row 1, or None), ``name``, ``problem``. ``unlabelled``: images that got no label.
+
+    ``further``: structured targets, their rows in the order of ``cases``. Where nothing else is labelled ``target`` is the first of
+    them and the value of each label is empty. ``found``: ``target``, ``class``, ``cases``, ``count`` (boxes, or voxels) of each of
+    their classes. ``files``: absolute paths of the files that labels were read from.
     """
 
     target: Target
@@ -29,6 +33,9 @@ class Labelled:
     columns: list[dict[str, str]] = field(default_factory=list)
     problems: list[dict[str, Json]] = field(default_factory=list)
     unlabelled: tuple[ImageRef, ...] = ()
+    further: tuple[Truth, ...] = ()
+    found: list[dict[str, Json]] = field(default_factory=list)
+    files: frozenset[str] = frozenset()
 
 
 class LabelFormat(Protocol):

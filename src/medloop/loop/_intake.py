@@ -46,11 +46,11 @@ class Seen:
     rejected: tuple[Rejected, ...]
 
 
-def collect(src: str, images: str | None, means: Means, *, keep: bool = True) -> Collection:
+def collect(src: str, images: str | None, means: Means, *, masks: str | None = None, keep: bool = True) -> Collection:
     """Find images by their headers. With ``keep`` the next time opens only files that changed. Raises `InputError`."""
     cache = means.workspace.cache if keep else None
     with means.clock.stage("scan"):
-        return readers.collect(src, images=images, cache=cache, compute=means.compute, tell=means.tell)
+        return readers.collect(src, images=images, masks=masks, cache=cache, compute=means.compute, tell=means.tell)
 
 
 def look(

@@ -38,7 +38,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
     ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
-        collection = collect(request.src, request.images, means)
+        collection = collect(request.src, request.images, means, masks=request.masks)
         labelled, unread = _labels(collection, request)
         seen = look(collection.refs, None, means)
         labelled = None if labelled is None else _readable(labelled, seen)

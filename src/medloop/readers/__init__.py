@@ -10,7 +10,8 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -21,8 +22,8 @@ from medloop.cache.files import Entry, FileIndex
 from medloop.compute import Compute, Died
 from medloop.errors import InputError, Unreadable
 from medloop.progress import QUIET, Progress
-from medloop.readers import _scan, _walk
-from medloop.readers._pieces import Scanned, SeriesFound, digest_of
+from medloop.readers import _masks, _scan, _walk
+from medloop.readers._pieces import Assembled, Scanned, SeriesFound, digest_of
 from medloop.types import Image, ImageRef, Json, Rejected
 from medloop.workspace.atomic import explained
 
@@ -39,7 +40,8 @@ _FORMATS = "DICOM, NIfTI, PNG, JPEG, TIFF, BMP or .npz in MedMNIST layout"
 class Collection:
     """What lies in a source. Each path of ``files`` is used by a ref, in ``tables``, or in ``rejected`` with its reason.
 
-    ``files``: paths relative to ``root`` with forward slashes. ``tables``: absolute. ``refs``: sorted by name.
+    ``files``: paths relative to ``root`` with forward slashes. ``tables``: absolute. ``refs``: sorted by name. ``masks``: what
+    ``--masks`` names, never among ``refs``; one outside ``root`` has a name that begins with ``..``.
     """
 
     root: Path
@@ -49,15 +51,22 @@ class Collection:
     warnings: tuple[str, ...]
     tables: tuple[Path, ...]
     series: tuple[SeriesFound, ...]
+    masks: tuple[ImageRef, ...] = ()
 
 
 def collect(
-    src: str | Path, *, images: str | None = None, cache: Path | None = None, compute: Compute, tell: Progress = QUIET
+    src: str | Path,
+    *,
+    images: str | None = None,
+    masks: str | None = None,
+    cache: Path | None = None,
+    compute: Compute,
+    tell: Progress = QUIET,
 ) -> Collection:
     """Find every image in a folder, file or ``.npz`` by its header; nothing is decoded.
 
-    ``images``: a glob that says which files are images. ``cache``: folder in which scans are kept. Raises `InputError` for a
-    source that is missing or holds no image at all.
+    ``images``, ``masks``: globs that say which files are images and which are their masks. ``cache``: folder in which scans are
+    kept. Raises `InputError` for a source that is missing or holds no image at all.
     """
     path = Path(src).expanduser()
     if not path.exists():
@@ -70,24 +79,23 @@ def collect(
     path = path.resolve()
     root, seen = _listed(path, cache, tell)
     tables = tuple(Path(each.path) for each in seen if _walk.is_table(each.name) and not each.reason)
-    rejected, candidates = _sieved(seen, images)
-    scans, refused = _scanned(candidates, cache, compute, tell)
-    rejected.extend(refused)
-    refs: list[ImageRef] = []
-    warnings: list[str] = []
-    series: list[SeriesFound] = []
-    for name, found in sorted(scans.items()):
-        made = registry.load("readers", name).assemble(found)
-        refs.extend(made.refs)
-        rejected.extend(made.rejected)
-        warnings.extend(made.warnings)
-        series.extend(made.series)
-    if not refs:
-        raise _nothing(path, seen, rejected, images)
-    refs.sort(key=lambda ref: _natural(ref.name))
-    rejected.sort(key=lambda each: each.path)
-    files = tuple(each.name for each in seen)
-    return Collection(root, tuple(refs), tuple(rejected), files, tuple(warnings), tables, tuple(series))
+    asides = _masks.find(root, seen, masks)
+    aside = {each.path for each in asides}
+    rejected, candidates = _sieved([each for each in seen if each.path not in aside], images)
+    scans, refused = _scanned([*candidates, *asides], cache, compute, tell)
+    made, beside = _assembled(scans, without=aside), _assembled(scans, only=aside)
+    if not made.refs:
+        raise _nothing(path, seen, [*rejected, *refused, *made.rejected], images)
+    return Collection(
+        root=root,
+        refs=tuple(made.refs),
+        rejected=tuple(sorted((*rejected, *refused, *made.rejected, *beside.rejected), key=lambda each: each.path)),
+        files=tuple(each.name for each in seen),
+        warnings=tuple(made.warnings),
+        tables=tables,
+        series=tuple(made.series),
+        masks=tuple(beside.refs),
+    )
 
 
 def read(ref: ImageRef) -> Image:
@@ -179,6 +187,22 @@ def _scanned(
                 refused.append(Rejected(each.name, entry.found))
         next(answers, None)
     return scans, refused
+
+
+def _assembled(
+    scans: Mapping[str, Sequence[Scanned]], *, without: AbstractSet[str] = frozenset(), only: AbstractSet[str] | None = None
+) -> Assembled:
+    """What all readers make of their scans, images sorted by name; of the files ``only``, or of all ``without`` some."""
+    whole = Assembled()
+    for name, found in sorted(scans.items()):
+        kept = [each for each in found if each.path not in without and (only is None or each.path in only)]
+        made = registry.load("readers", name).assemble(kept)
+        whole.refs.extend(made.refs)
+        whole.rejected.extend(made.rejected)
+        whole.warnings.extend(made.warnings)
+        whole.series.extend(made.series)
+    whole.refs.sort(key=lambda ref: _natural(ref.name))
+    return whole
 
 
 def _light(found: str) -> Json:

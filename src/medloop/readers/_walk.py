@@ -65,9 +65,15 @@ def is_table(name: str) -> bool:
 
 
 def matches(name: str, glob: str) -> bool:
-    """Whether a relative path, or its last part, fits the pattern; capitals do not matter."""
-    text, pattern = name.lower(), glob.lower()
-    return fnmatchcase(text, pattern) or fnmatchcase(text.rpartition("/")[2], pattern)
+    """Whether a relative path, or its last part, fits one of the patterns; capitals do not matter."""
+    text = name.lower()
+    return any(fnmatchcase(part, each.lower()) for each in patterns(glob) for part in (text, text.rpartition("/")[2]))
+
+
+def patterns(glob: str) -> tuple[str, ...]:
+    """The patterns of a flag: as it is, and its parts between commas."""
+    parts = tuple(part.strip() for part in glob.split(",") if part.strip())
+    return parts if len(parts) > 1 else (glob,)
 
 
 def rejected(seen: Seen) -> Rejected:
