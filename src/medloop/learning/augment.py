@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medloop.errors import InputError, unknown_name
-from medloop.types import Floats, Json
+from medloop.types import UNKNOWN, Floats, Json
 
 AXES = ("z", "y", "x")
 _SIDED = {"left", "right", "l", "r", "laterality"}
@@ -256,17 +256,56 @@ def _column(values: Floats, like: Tensor) -> Tensor:
 
 def _moved(pixels: Tensor, draws: Draws) -> Tensor:
     """All geometry in one resampling."""
-    flat = pixels.ndim == 4
-    axes = 2 if flat else 3
+    grid = _grid(pixels.shape[2:], draws, pixels.device)
+    if grid is None:
+        return pixels
+    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _grid(shape: Sequence[int], draws: Draws, device: torch.device) -> Tensor | None:
+    """Where each pixel of the new pictures comes from, ``(N, ..., 2 or 3)`` of -1 to 1; None where nothing moves."""
+    axes = len(shape)
     matrix, offset = draws.matrix[:, :axes, :axes], 2 * draws.offset[:, :axes]
     if (matrix == np.eye(axes)).all() and not offset.any():
-        return pixels
-    sides = np.array(pixels.shape[:1:-1], np.float64)
+        return None
+    sides = np.array(shape[::-1], np.float64)
     theta = np.concatenate([matrix * sides[None, None, :] / sides[None, :, None], offset[:, :, None]], axis=2)
-    grid = functional.affine_grid(
-        torch.as_tensor(theta, dtype=torch.float32, device=pixels.device), list(pixels.shape), align_corners=False
-    )
-    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    size = [len(draws), 1, *shape]
+    return functional.affine_grid(torch.as_tensor(theta, dtype=torch.float32, device=device), size, align_corners=False)
+
+
+def move(labels: Tensor, draws: Draws) -> Tensor:
+    """Label maps ``(N, Z, Y, X)`` uint8 moved as `apply` moves their pictures, `UNKNOWN` where what is shown comes from outside.
+
+    There `apply` shows a mirror image of the border; nobody has said what that is, and boxes have no mirror images.
+    """
+    flat = labels.shape[1] == 1
+    grid = _grid(labels.shape[2:] if flat else labels.shape[1:], draws, labels.device)
+    if grid is None:
+        return labels
+    maps = labels if flat else labels[:, None]
+    moved = functional.grid_sample(maps.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
+    outside = (grid.abs() > 1).any(dim=-1)[:, None]
+    return torch.where(outside, UNKNOWN, moved).to(torch.uint8).reshape(labels.shape)
+
+
+def move_boxes(boxes: Floats, draws: Draws, place: int, sides: Sequence[int]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Boxes ``(k, 6)`` of the picture at ``place`` moved as `apply` moves it, cut to it, and which of them are still to be seen.
+
+    ``sides``: ``(Z, Y, X)``. Boxes: ``z0, y0, x0, z1, y1, x1``, edges in voxels. What turns is the ellipse in the box, for findings
+    are round rather than square. A box is seen whose centre lies within.
+    """
+    size = np.array(sides, np.float64)[::-1]
+    axes = 2 if sides[0] == 1 else 3
+    inverse = np.eye(3)
+    inverse[:axes, :axes] = np.linalg.inv(draws.matrix[place][:axes, :axes])
+    offset = np.where(np.arange(3) < axes, draws.offset[place] * size, 0.0)
+    low, high = boxes[:, 2::-1], boxes[:, :2:-1]
+    centre = ((low + high) / 2 - size / 2 - offset) @ inverse.T + size / 2
+    half = np.sqrt(((high - low) / 2) ** 2 @ (inverse**2).T)
+    seen = ((centre >= 0) & (centre < size)).all(axis=1)
+    moved = np.concatenate([np.clip(centre - half, 0, size)[:, ::-1], np.clip(centre + half, 0, size)[:, ::-1]], axis=1)
+    return moved, seen
 
 
 def _filter(pixels: Tensor, draws: Draws) -> None:
