@@ -6,8 +6,8 @@ DICOM patient coordinate system (LPS: to the Left, Posterior, Superior). What is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -208,6 +208,25 @@ class Truth:
     box_classes: tuple[Array, ...] = ()
     numbers: Floats | None = None
 
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def select(self, rows: Sequence[int] | Integers) -> Truth:
+        """The truth of these cases, in this order."""
+        at = np.asarray(rows, dtype=np.int64).reshape(-1)
+
+        def chosen(each: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(each[row] for row in at.tolist()) if each else ()
+
+        return replace(
+            self,
+            known=self.known[at],
+            masks=chosen(self.masks),
+            boxes=chosen(self.boxes),
+            box_classes=chosen(self.box_classes),
+            numbers=None if self.numbers is None else self.numbers[at],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -245,7 +264,9 @@ class Dataset:
     with NaN for unknown (multi-label), or ``(N,)`` float64 (number). ``groups`` is ``(N,)`` int64: cases with equal
     numbers must stay together (same patient, or copies of one picture). ``patients`` is ``(N,)`` int64.
     ``split`` is ``(N,)`` of ``"train"``, ``"val"``, ``"test"``. ``further``: structured targets, whose rows are the same cases.
-    Where nothing but structured targets is labelled, ``target`` is the first of theirs and ``values`` ``(N,)`` are zeros.
+    Where nothing but structured targets is learnt, ``target`` is the first of theirs and ``values`` ``(N,)`` are zeros.
+    ``class_known``: ``(N,)`` bool, the cases whose value is known, None where all are. Of the others ``values`` holds -1 (binary,
+    multi-class) or NaN; there are some only where structured targets are learnt too.
     """
 
     cases: tuple[Case, ...]
@@ -258,6 +279,7 @@ class Dataset:
     split_given: bool = False
     notes: tuple[str, ...] = ()
     further: tuple[Truth, ...] = ()
+    class_known: NDArray[np.bool_] | None = None
 
     def indices(self, *splits: str) -> NDArray[np.int64]:
         """Positions of the cases in the named splits, ascending."""
