@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +27,14 @@ from medloop.networks.classifier import Classifier, Viewed
 from medloop.networks.losses import Loss
 from medloop.prepared.arrays import PreparedArrays
 from medloop.torch_compat import torch
-from medloop.types import Array, Floats, Integers, Json, Target, TargetKind
+from medloop.types import Array, Floats, Integers, Target, TargetKind
 
 AT_ONCE = 64
 _SHOWN = 5000
 _PULL, _STEPS = 1e-3, 100
 _ASIDE = 10
 _TASTE = 4
+_STILL_S = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +127,11 @@ class Ground:
         self.pixels = Pixels(job.arrays)
         self._first: Floats | None = None
 
+    @property
+    def columns(self) -> int:
+        """Of raw scores."""
+        return self.settings.classifier.columns
+
     def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Classifier, Trained]:
         """A network that learnt from the rows ``seen``; those ``held`` are only looked at, for its history."""
         job, target = self.job, self.job.dataset.target
@@ -167,7 +172,9 @@ class Ground:
         return self._answers(Viewed(net), rows).astype(np.float64)
 
     def pace(self, plan: Plan) -> float:
-        """Seconds that learning from one case takes, measured on a few steps, after some to warm up."""
+        """Seconds that learning from one case takes, measured on a few steps, after some to warm up; next to none from features."""
+        if self.settings.still:
+            return _STILL_S
         few = np.resize(np.arange(len(self.values)), _TASTE * plan.batch)
         brief = dataclasses.replace(plan, epochs=2, average="none", stop_after=0, unfreeze_every=0)
         loss = losses.make(self.job.dataset.target, self.settings.loss, self.values)
@@ -262,8 +269,3 @@ class _Features(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """``(N, S, width)``."""
         return self.net.features(pixels)
-
-
-def history(trained: Trained, fold: int | str) -> list[Mapping[str, Json]]:
-    """The rows of a training, named by the fold that was held out (``all``: none was)."""
-    return [{"fold": fold, **row} for row in trained.history]

@@ -75,6 +75,11 @@ class Settings:
         """Whether nothing before the last layers changes, nor do the pictures: what the backbone says is computed once."""
         return self.plan.frozen >= ALL and self.augmentation == augment.NOTHING
 
+    @property
+    def looks(self) -> float:
+        """How often networks are asked about each case without learning from it."""
+        return 0.0 if self.still else 3.0 * self.classifier.views
+
     def to_parameters(self) -> dict[str, Json]:
         """As the parameters of a recipe, nothing left open."""
         given = self.backbone

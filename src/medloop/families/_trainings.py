@@ -1,0 +1,174 @@
+"""The trainings of one job: a fold each, then all, in as many epochs as the time allows.
+
+Every fold is trained for as many epochs as the time allows (or the recipe says), then a last network on all training cases, in just
+the same way: what the folds say of unseen cases is said of it too. Nothing is chosen by looking at a fold that is held out. What is
+finished is kept in the cache until the end, so that a run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from medloop.families._job import FitJob
+from medloop.learning.lesson import Trained
+from medloop.learning.plan import Plan
+from medloop.types import Floats, Integers, Json
+from medloop.workspace import write_json
+
+N = TypeVar("N")
+_EXPORT_S, _TRAINING_S = 4.0, 1.5
+_USED, _LATE = 0.85, 1.15
+_LOOKING = 0.5
+
+
+class Asked(Protocol):
+    """How the networks of a job are trained. ``epochs_open``: the recipe leaves open how many epochs there are."""
+
+    @property
+    def plan(self) -> Plan:
+        """With the most epochs that are worth while."""
+        ...
+
+    @property
+    def epochs_open(self) -> bool:
+        """Whether the time decides how many there are."""
+        ...
+
+    @property
+    def looks(self) -> float:
+        """How often networks are asked about each case without learning from it, all trainings together."""
+        ...
+
+
+class Ground(Protocol[N]):
+    """What all trainings of a job have in common. Rows are positions among its training cases."""
+
+    @property
+    def job(self) -> FitJob:
+        """What is asked for."""
+        ...
+
+    @property
+    def settings(self) -> Asked:
+        """How it is trained."""
+        ...
+
+    @property
+    def columns(self) -> int:
+        """Of raw scores."""
+        ...
+
+    def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[N, Trained]:
+        """A network that learnt from the rows ``seen``; those ``held`` are only looked at, for its history."""
+        ...
+
+    def scores(self, net: N, rows: Integers) -> Floats:
+        """``(m, columns)`` raw scores."""
+        ...
+
+    def pace(self, plan: Plan) -> float:
+        """Seconds that learning from one case takes."""
+        ...
+
+
+@dataclass(slots=True)
+class Work(Generic[N]):
+    """The trainings of one job: a fold each, then all. ``fold``: ``(n,)``. ``plan``: how, settled before the first."""
+
+    ground: Ground[N]
+    fold: Integers
+    folder: Path | None
+    plan: Plan = field(init=False)
+    _pace: float | None = None
+
+    def __post_init__(self) -> None:
+        self.plan = self.ground.settings.plan
+
+    def cross_validated(self) -> tuple[Floats, list[Mapping[str, Json]]]:
+        """Raw out-of-fold scores ``(n, K)`` and the history. Too slow for the deadline, it begins again with fewer epochs."""
+        self._settle(self._affordable())
+        while True:
+            raw = np.full((len(self.fold), self.ground.columns), np.nan)
+            rows: list[Mapping[str, Json]] = []
+            for number in range(self.count):
+                start = self.ground.job.clock()
+                held = np.flatnonzero(self.fold == number)
+                net, trained = self.train(np.flatnonzero(self.fold != number), held, number)
+                raw[held] = self.ground.scores(net, held)
+                rows += history(trained, number)
+                if number == 0 and self._begin_again(self.ground.job.clock() - start):
+                    break
+            else:
+                return raw, rows
+
+    def train(self, seen: Integers, held: Integers, name: int | str) -> tuple[N, Trained]:
+        """One training, kept where it stands."""
+        label = f"training, fold {name + 1} of {self.count}" if isinstance(name, int) else "training on all"
+        net, trained = self.ground.trained(seen, held, self.plan, self.folder, label)
+        self.plan = dataclasses.replace(self.plan, at_once=trained.plan.at_once)
+        return net, trained
+
+    def fixed(self) -> float:
+        """Seconds that pass however many epochs there are."""
+        looked = len(self.fold) * _LOOKING * self.ground.settings.looks
+        return _EXPORT_S + (self.count + 1) * _TRAINING_S + (looked * self._each if looked else 0.0)
+
+    def epoch(self) -> float:
+        """Seconds of one epoch in every fold and in the last training."""
+        return len(self.fold) * (self.count + _LOOKING) * self._each
+
+    @property
+    def count(self) -> int:
+        """Folds."""
+        return int(self.fold.max()) + 1
+
+    @property
+    def _each(self) -> float:
+        """Seconds of learning from one case."""
+        if self._pace is None:
+            self._pace = self.ground.pace(self.plan)
+        return self._pace
+
+    def _affordable(self) -> int:
+        """Epochs: as the recipe says, as a run that was killed has settled, or as many as there is time for."""
+        settings = self.ground.settings
+        if not settings.epochs_open:
+            return settings.plan.epochs
+        if self.folder is not None and (kept := self.folder / "epochs.json").exists():
+            return int(json.loads(kept.read_text(encoding="utf-8")))
+        left = self.ground.job.deadline - self.ground.job.clock()
+        return max(1, min(settings.plan.epochs, int((_USED * left - self.fixed()) / self.epoch())))
+
+    def _settle(self, epochs: int) -> None:
+        self.plan = dataclasses.replace(self.plan, epochs=epochs)
+        if self.folder is not None and self.ground.settings.epochs_open:
+            write_json(self.folder / "epochs.json", epochs)
+
+    def _begin_again(self, seconds: float) -> bool:
+        """Whether the first fold took so long that all would be late; then there are fewer epochs from now on."""
+        job, most = self.ground.job, self.plan.epochs
+        left = job.deadline - job.clock()
+        if not self.ground.settings.epochs_open or most == 1 or seconds * self.count < _LATE * left:
+            return False
+        share = _USED * left / (seconds * (self.count + 1))
+        self._settle(max(1, min(most - 1, int(most * share))))
+        job.tell.say(f"A fold took {seconds:.0f} s: {self.plan.epochs} epochs instead of {most}, from the start.")
+        return True
+
+
+def history(trained: Trained, fold: int | str) -> list[Mapping[str, Json]]:
+    """The rows of a training, named by the fold that was held out (``all``: none was)."""
+    return [{"fold": fold, **row} for row in trained.history]
+
+
+def least_seconds(work: Work[Any]) -> float:
+    """About how many seconds it takes at the very least, whatever the deadline: one epoch a fold, measured on a few steps."""
+    settings = work.ground.settings
+    return work.fixed() + (1 if settings.epochs_open else settings.plan.last) * work.epoch()
