@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from medloop.compute import Compute
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
 from medloop.prepared.arrays import PreparedArrays
+from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
-from medloop.types import Array, Dataset, Floats, Integers, Json, Prediction, Recipe, Step, Target
+from medloop.types import Array, Dataset, Findings, Floats, Integers, Json, Prediction, Recipe, Step, Target, Truth
+
+
+class Masks(Protocol):
+    """Label maps on the grids of prepared images, row by row (`medloop.prepared.masks.PreparedMasks`)."""
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """``(N,)``: of the others every voxel is `UNKNOWN`."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """A name of exactly these label maps in this order."""
+        ...
+
+    def take(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """``(n, Z, Y, X)``."""
+        ...
+
+
+Further: TypeAlias = Masks | Truth
+"""What is known of a structured target: masks, or boxes in prepared voxels and numbers as in `Truth`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,6 +49,8 @@ class FitJob:
     ``arrays``: row ``i`` is the prepared image of case ``i`` of ``dataset``. ``train``: positions; tuning, calibration, thresholds
     and fitting see only these. ``deadline``: on ``clock`` (seconds), when the fitted model should be there. ``cache``: folder
     for what can be computed again (None: nothing is kept). ``device``: where networks are trained (``auto``, ``cpu``, ``cuda``).
+    ``further``: by the names of the structured targets in ``dataset.further``, rows as in ``arrays``, in prepared voxels;
+    ``geometry``: where those lie in the images as read (None: prepared images are taken as they are).
     """
 
     dataset: Dataset
@@ -38,6 +63,16 @@ class FitJob:
     tell: Progress = QUIET
     clock: Callable[[], float] = time.monotonic
     device: str = "auto"
+    further: Mapping[str, Further] = field(default_factory=dict)
+    geometry: Geometry | None = None
+
+    @property
+    def class_known(self) -> NDArray[np.bool_]:
+        """Of which training cases the class (or number) is known; of none where only structured targets are learnt."""
+        if self.dataset.target.kind.structured:
+            return np.zeros(len(self.train), bool)
+        known = self.dataset.class_known
+        return np.ones(len(self.train), bool) if known is None else np.asarray(known[self.train])
 
     @property
     def values(self) -> Array:
@@ -56,6 +91,7 @@ class OutOfFold:
 
     ``indices``: ``(n,)`` positions in the dataset. ``fold``: ``(n,)``. ``raw``: ``(n, K)`` scores before calibration (one column
     for binary). ``probabilities``: ``(n, K)`` after calibration, which was fitted on these very scores (numbers: ``(n, 1)``).
+    K is 0 where only structured targets are learnt.
     """
 
     indices: Integers
@@ -118,6 +154,29 @@ class Model(Protocol):
         ...
 
 
+class Finder(Model, Protocol):
+    """A model that answers structured targets too."""
+
+    @property
+    def further(self) -> tuple[Target, ...]:
+        """Which."""
+        ...
+
+    def find(
+        self,
+        arrays: PreparedArrays,
+        geometry: Geometry | None,
+        indices: Array | None = None,
+        *,
+        cases: Sequence[str] = (),
+        compute: Compute | None = None,
+        cache: Path | None = None,
+        tell: Progress = QUIET,
+    ) -> Iterator[Findings]:
+        """What is found in prepared images, one after another, in voxels of the images as read (``geometry``: of ``arrays``)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """A model and how it came about. ``recipe`` is what was done: learning from it again gives the same model, without search.
@@ -125,6 +184,8 @@ class Fitted:
     ``trials``: one row each, in order: ``trial``, ``state``, ``score``, ``fold_scores``, ``seconds`` and the configuration.
     ``timings``: seconds by stage (``features``, ``search``, ``fit``). Where several families were tried, ``ladder`` has a row for
     each (`medloop.families.ladder`), ``cheapest`` is what the quickest of them gave, and ``members`` what those chosen gave.
+    ``answers``: by the names of structured targets a file of out-of-fold answers in prepared voxels, its rows those of
+    ``out_of_fold`` (masks: ``.npy`` ``(n, Z, Y, X)`` uint8, cleaned).
     """
 
     model: Model
@@ -135,6 +196,7 @@ class Fitted:
     ladder: Sequence[Mapping[str, Json]] = ()
     cheapest: Fitted | None = None
     members: Sequence[Fitted] = ()
+    answers: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -94,6 +94,7 @@ class Loop:
         row = {"epoch": epoch, "loss": loss, "validation_loss": validation_loss}
         told = self.lesson.score is not None and math.isfinite(score)
         row |= {"score": score if told else None, "rate": self.plan.rate * self._share(epoch * self.steps - 1)}
+        row |= {} if self.lesson.told is None else self.lesson.told()
         self.course.history.append(row | {"seconds": self.lesson.clock() - start, "images_per_second": rate})
 
     def _steps(self, epoch: int, order: NDArray[np.int64], tick: Tick) -> float:

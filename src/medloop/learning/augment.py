@@ -303,7 +303,7 @@ def move_boxes(boxes: Floats, draws: Draws, place: int, sides: Sequence[int]) ->
     low, high = boxes[:, 2::-1], boxes[:, :2:-1]
     centre = ((low + high) / 2 - size / 2 - offset) @ inverse.T + size / 2
     half = np.sqrt(((high - low) / 2) ** 2 @ (inverse**2).T)
-    seen = ((centre >= 0) & (centre < size)).all(axis=1)
+    seen = np.asarray(((centre >= 0) & (centre < size)).all(axis=1), bool)
     moved = np.concatenate([np.clip(centre - half, 0, size)[:, ::-1], np.clip(centre + half, 0, size)[:, ::-1]], axis=1)
     return moved, seen
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,9 +37,12 @@ class Images(Protocol):
 
 
 class Loss(Protocol):
-    """Outputs ``(n, ...)`` float32, targets ``(n, ...)``, weights ``(n,)`` or None, to a mean over the cases."""
+    """Outputs ``(n, ...)`` float32, targets ``(n, ...)``, weights ``(n,)`` or None, to a mean over the cases.
 
-    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None, /) -> Tensor:
+    A network with several answers gives them by name; what their targets are is between the augmentation and the loss.
+    """
+
+    def __call__(self, outputs: Any, targets: Any, weights: Tensor | None, /) -> Tensor:
         """A scalar."""
         ...
 
@@ -47,10 +50,11 @@ class Loss(Protocol):
 class Augment(Protocol):
     """Changes pixels and, for mixtures, targets of the cases at places ``first``, ``first + 1``, ... in the order of an epoch.
 
-    Epochs count from 1. Draws come from the epoch and the place alone, so that an epoch can be repeated.
+    Epochs count from 1. Draws come from the epoch and the place alone, so that an epoch can be repeated. Where targets are more than memory
+    holds, those of the lesson are numbers by which this finds them, and it gives what the loss wants.
     """
 
-    def __call__(self, pixels: Tensor, targets: Tensor, epoch: int, first: int, /) -> tuple[Tensor, Tensor]:
+    def __call__(self, pixels: Tensor, targets: Tensor, epoch: int, first: int, /) -> tuple[Tensor, Any]:
         """Pixels are on the training's device, ``(n, C, Y, X)`` or ``(n, C, Z, Y, X)``, in the type that `Images` gives."""
         ...
 
@@ -78,7 +82,8 @@ class Lesson:
     twice or not at all if it likes (None: a permutation). ``about``: what else makes the result and cannot be seen from here
     (augmentation, loss, ...), as JSON. ``device``: see `medloop.learning.devices`; for several processes loss, augmentation, order
     and score must be picklable. ``folder``: for checkpoints (None: none); one that has ended stays there and is not trained again,
-    until `medloop.learning.checkpoints.clear`. ``deadline``: on ``clock``. ``label``: of the progress line.
+    until `medloop.learning.checkpoints.clear`. ``deadline``: on ``clock``. ``label``: of the progress line. ``told``: what else is
+    told of an epoch once it is over, as JSON (what each of several losses was, how it counted).
     """
 
     net: nn.Module
@@ -98,6 +103,7 @@ class Lesson:
     clock: Callable[[], float] = time.monotonic
     tell: Progress = QUIET
     label: str = "training"
+    told: Callable[[], Mapping[str, Json]] | None = None
 
     def key(self) -> str:
         """A name of everything that makes the result: plan, seed, first weights, cases, targets, and ``about``."""
