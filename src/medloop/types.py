@@ -29,7 +29,8 @@ class Image:
 
     ``pixels``: ``(T, C, Z, Y, X)``. ``spacing_mm``: ``(z, y, x)``. ``affine_lps``: 4 by 4, takes the voxel index
     ``(x, y, z, 1)`` to LPS millimetres. ``modality``: DICOM code such as CT, MR, DX. ``colour``: channels are R, G, B.
-    ``window``: ``(centre, width)`` in the pixels' own units, as the file recommends for display.
+    ``window``: ``(centre, width)`` in the pixels' own units, as the file recommends for display. ``from_voxel``: 4 by 4, takes the
+    index ``(x, y, z, 1)`` of a voxel's centre to that in the image as it was read; None: this is the image as read, NaN: unknown.
     """
 
     pixels: Array
@@ -38,6 +39,7 @@ class Image:
     modality: str | None = None
     colour: bool = False
     window: tuple[float, float] | None = None
+    from_voxel: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,12 @@ def moved(image: Image, pixels: Array, matrix: Floats) -> Image:
         old = np.diag(np.asarray(image.spacing_mm, np.float64)[::-1])
         z, y, x = np.linalg.norm(old @ matrix[:3, :3], axis=0)[::-1].tolist()
         spacing = (z, y, x)
-    return replace(image, pixels=pixels, affine_lps=affine, spacing_mm=spacing)
+    return replace(image, pixels=pixels, affine_lps=affine, spacing_mm=spacing, from_voxel=followed(image, matrix))
+
+
+def followed(image: Image, matrix: Floats) -> Floats:
+    """``Image.from_voxel`` of voxels whose index times ``matrix`` is the index in ``image``."""
+    return np.asarray(matrix if image.from_voxel is None else np.asarray(image.from_voxel, np.float64) @ matrix)
 
 
 def shifted(start: Sequence[float]) -> Floats:

@@ -13,8 +13,9 @@ import SimpleITK as sitk
 from pydantic import Field
 
 from medloop.errors import InputError, Unreadable
+from medloop.prep._grid import followed
 from medloop.prep._itk import affine_from, grey_of, to_itk
-from medloop.types import Image
+from medloop.types import Floats, Image
 
 VERSION = 1
 _BINS = 50
@@ -53,6 +54,7 @@ def step(
         pixels=(np.rint(pixels) if whole else pixels).astype(image.pixels.dtype),
         affine_lps=affine_from(fixed),
         spacing_mm=(z, y, x),
+        from_voxel=followed(image, np.linalg.inv(affine_from(moving)) @ _matrix(move) @ affine_from(fixed)),
     )
 
 
@@ -112,3 +114,11 @@ def _fit(fixed: sitk.Image, moving: sitk.Image, iterations: int) -> sitk.Transfo
     method.SetInitialTransform(start, inPlace=True)
     method.Execute(fixed, moving)
     return start
+
+
+def _matrix(move: sitk.Euler3DTransform) -> Floats:
+    """4 by 4: millimetres in the reference to millimetres in the image."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(move.GetMatrix()).reshape(3, 3)
+    matrix[:3, 3] = move.TransformPoint((0.0, 0.0, 0.0))
+    return matrix

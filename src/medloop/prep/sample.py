@@ -25,7 +25,7 @@ def step(
     """One frame (or their mean or maximum) and all or some slices; ``spread`` takes ``count`` of them at equal distances.
 
     ``sequence``: ``count`` frames of a flat picture in motion, at equal distances, become its slices: a network that reads a volume
-    slice by slice then reads time. Raises `Unreadable` for a volume in motion.
+    slice by slice then reads time. Slices that are times have no place in the image. Raises `Unreadable` for a volume in motion.
 
     Spread slices keep place and spacing: the spacing becomes the distance between those taken. A shorter axis gives repeats.
     """
@@ -51,7 +51,8 @@ def _sequence(image: Image, count: int) -> Image:
     if image.pixels.shape[2] > 1:
         raise Unreadable("a volume in motion has no room for its frames: take one of them with frames = 'middle'")
     taken = image.pixels[_spread(image.pixels.shape[0], count)]
-    return replace(image, pixels=np.ascontiguousarray(taken.transpose(2, 1, 0, 3, 4)), affine_lps=None)
+    slices = np.ascontiguousarray(taken.transpose(2, 1, 0, 3, 4))
+    return replace(image, pixels=slices, affine_lps=None, from_voxel=np.full((4, 4), np.nan))
 
 
 def _slices(image: Image, slices: str, count: int) -> Image:

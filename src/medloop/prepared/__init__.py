@@ -1,6 +1,8 @@
 """Decoded once: facts of every picture and arrays mapped from disk."""
 
 from medloop.prepared.arrays import PreparedArrays, RowKind, open_shard
+from medloop.prepared.geometry import Geometry
+from medloop.prepared.placing import geometry_of
 from medloop.prepared.survey import Survey, survey
 
-__all__ = ["PreparedArrays", "RowKind", "Survey", "open_shard", "survey"]
+__all__ = ["Geometry", "PreparedArrays", "RowKind", "Survey", "geometry_of", "open_shard", "survey"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from medloop import prep, readers, registry
 from medloop.cache.arrays import ArrayCache, Writer
 from medloop.errors import Unreadable
+from medloop.prepared import _places
 from medloop.prepared.arrays import RowKind
 from medloop.prepared.pictures import VERSION, picture_of
 from medloop.types import Array, Image, ImageRef, Step
@@ -30,13 +31,15 @@ class Keys:
     """Names under which results are kept; they change with whatever would change the results.
 
     ``reading`` and ``refusing``: by reader, what a stamp contains and why it cannot be used (an upgraded decoder tries again).
-    ``picture``: facts of pictures, ``array``: prepared arrays; None where none are wanted.
+    ``picture``: facts of pictures, ``array``: prepared arrays, ``place``: where their voxels lie in the image as read; None where
+    none are wanted.
     """
 
     reading: Mapping[str, str]
     refusing: Mapping[str, str]
     picture: str | None
     array: str | None
+    place: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,23 @@ class Job:
     steps: tuple[Step, ...] | None
     keys: Keys
 
+    def on(self, refs: Iterable[ImageRef]) -> Job:
+        """The same work on these images."""
+        return replace(self, refs=tuple(refs))
+
 
 def keys_of(names: Iterable[str], steps: Sequence[Step] | None, *, pictures: bool) -> Keys:
     """The keys for these readers and this preparation; facts of pictures are kept with ``pictures``."""
     reading = {name: f"read/{name}/{registry.load('readers', name).VERSION}" for name in sorted(set(names))}
     environment = hashlib.blake2b(repr((MEDLOOP, *map(_installed, _DECODERS))).encode(), digest_size=6).hexdigest()
-    array = None if steps is None else f"array/{prep.key(steps)}"
-    refusing = {name: f"{key}/{environment}" for name, key in reading.items()}
-    return Keys(reading, refusing, f"picture/{VERSION}" if pictures else None, array)
+    plan = None if steps is None else prep.key(steps)
+    return Keys(
+        reading=reading,
+        refusing={name: f"{key}/{environment}" for name, key in reading.items()},
+        picture=f"picture/{VERSION}" if pictures else None,
+        array=None if plan is None else f"array/{plan}",
+        place=None if plan is None else f"place/{_places.VERSION}/{plan}",
+    )
 
 
 def cut(refs: Sequence[ImageRef], positions: Sequence[int], workers: int) -> Iterator[list[int]]:
@@ -99,13 +111,21 @@ def _one(out: Writer, ref: ImageRef, image: Image, keys: Keys, prepare: Callable
         out.refuse(keys.refusing[ref.reader], ref.stamp, str(error))
         return
     out.seen(keys.reading[ref.reader], ref.stamp, digest)
-    if prepare is None or keys.array is None or out.has(keys.array, digest):
+    if prepare is None or keys.array is None or keys.place is None:
+        return
+    array_wanted, place_wanted = not out.has(keys.array, digest), not out.has(keys.place, digest)
+    if not array_wanted and not place_wanted:
         return
     try:
-        row, kind = _row(prepare(image))
-        out.add(keys.array, digest, row, kind.to_text())
+        made = prepare(image)
+        row, kind = _row(made)
     except Unreadable as error:
         out.refuse(keys.array, digest, f"it cannot be prepared: {error}")
+        return
+    if array_wanted:
+        out.add(keys.array, digest, row, kind.to_text())
+    if place_wanted:
+        out.add(keys.place, digest, _places.row_of(image, made))
 
 
 def _row(image: Image) -> tuple[Array, RowKind]:

@@ -19,6 +19,7 @@ from medloop import prep
 from medloop.cache.arrays import ArrayCache, Place
 from medloop.cache.pictures import ROW, Pictures
 from medloop.compute import Compute, Died
+from medloop.prepared._careful import carefully
 from medloop.prepared._jobs import Job, Keys, cut, keys_of, run
 from medloop.prepared.arrays import PreparedArrays, RowKind, open_shard
 from medloop.progress import QUIET, Progress
@@ -34,7 +35,7 @@ class Survey:
 
     ``refs``: those that can be used, with ``digest`` filled. ``kept``: their positions in the refs that were given.
     ``rejected``: the others. ``pictures``: facts of each (none where they were not asked for). ``arrays``: prepared images, None
-    where no steps were given.
+    where no steps were given. ``folder``: where all of it is kept. ``steps``: the preparation, spelt out.
     """
 
     refs: tuple[ImageRef, ...]
@@ -42,6 +43,8 @@ class Survey:
     rejected: tuple[Rejected, ...]
     pictures: Pictures
     arrays: PreparedArrays | None
+    folder: Path | None = None
+    steps: tuple[Step, ...] = ()
 
 
 def survey(
@@ -71,7 +74,8 @@ def survey(
             index.sweep()
             _work(refs, known.missing, Job((), folder, plan, keys), compute, tell)
             known = _look(index, refs, keys)
-        return _assembled(index, refs, known, prep.key(plan) if plan is not None else None)
+        found = _assembled(index, refs, known, prep.key(plan) if plan is not None else None)
+        return replace(found, folder=folder, steps=plan or ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,21 +113,11 @@ def _look(index: ArrayCache, refs: Sequence[ImageRef], keys: Keys) -> _Known:
 
 
 def _work(refs: Sequence[ImageRef], missing: Sequence[int], job: Job, compute: Compute, tell: Progress) -> None:
-    """Do what is missing. Images of a job whose process died are tried again one by one, each in a process that may die."""
+    """Do what is missing."""
     label = "Reading images" if job.steps is None else "Reading and preparing images"
-    again: list[int] = []
     runs = list(cut(refs, missing, compute.workers))
-    with tell.task(label, len(missing)) as tick:
-        jobs = (replace(job, refs=tuple(refs[at] for at in each)) for each in runs)
-        for each, answer in zip(runs, compute.map(run, jobs), strict=True):
-            tick(len(each))
-            if isinstance(answer, Died):
-                again += each
-    if again:
-        with Compute(max(1, compute.workers), few=0) as careful:
-            single = (replace(job, refs=(refs[at],)) for at in again)
-            for _ in careful.map(run, single, label="Trying again one by one", total=len(again), tell=tell):
-                pass
+    for _ in carefully(run, runs, lambda each: job.on(refs[at] for at in each), compute, label, tell):
+        pass
 
 
 def _assembled(index: ArrayCache, refs: Sequence[ImageRef], known: _Known, steps_key: str | None) -> Survey:

@@ -1,0 +1,62 @@
+"""From the prepared grid back to the image as it was read: masks, maps and boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medloop.errors import Unreadable
+from medloop.prepared._sampling import linear, nearest
+from medloop.prepared.geometry import Geometry
+from medloop.types import Array, Floats
+
+_CORNERS = np.array(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij")).reshape(3, 8).T
+
+
+def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
+    """A mask on the grid of image ``row`` as read.
+
+    Labels ``(Z, Y, X)`` of whole numbers: the nearest one, 0 outside what was prepared. Scores ``(K + 1, Z, Y, X)``: linear, float32;
+    outside only channel 0, the background, is 1. Raises `Unreadable` where the prepared voxels have no place in the image.
+    """
+    back, shape = _back(geometry, row)
+    if mask.ndim == 3:
+        return nearest(mask, back, shape)
+    out = np.empty((len(mask), *shape), np.float32)
+    for channel, scores in enumerate(mask):
+        out[channel] = linear(scores, back, shape, outside=float(channel == 0))
+    return out
+
+
+def map_as_read(values: Floats, geometry: Geometry, row: int, outside: float = 0.0) -> Floats:
+    """A map ``(Z, Y, X)`` of measurements (an anomaly map, one score) on the grid as read: linear, float32. Raises `Unreadable`."""
+    back, shape = _back(geometry, row)
+    return linear(values, back, shape, outside)
+
+
+def boxes_as_read(boxes: Array, geometry: Geometry, row: int) -> Array:
+    """Boxes ``(n, 6)`` ``z0, y0, x0, z1, y1, x1``, edges in prepared voxels, in voxels of image ``row`` as read.
+
+    Where the image was turned, the box around the turned box. NaN where the prepared voxels have no place in the image.
+    """
+    return _boxes(boxes, geometry.matrix[row])
+
+
+def boxes_as_prepared(boxes: Array, geometry: Geometry, row: int) -> Array:
+    """The inverse of `boxes_as_read`. Boxes may lie partly or wholly outside the prepared voxels: cut them to your grid."""
+    matrix = geometry.matrix[row]
+    return _boxes(boxes, np.linalg.inv(matrix) if np.isfinite(matrix).all() else matrix)
+
+
+def _back(geometry: Geometry, row: int) -> tuple[Floats, tuple[int, ...]]:
+    matrix = geometry.matrix[row]
+    if not np.isfinite(matrix).all():
+        raise Unreadable("its prepared slices are moments in time, which have no place in it")
+    return np.linalg.inv(matrix), tuple(geometry.shape[row].tolist())
+
+
+def _boxes(boxes: Array, matrix: Floats) -> Array:
+    """Edges are half a voxel before the first centre and half a voxel behind the last."""
+    edges = np.asarray(boxes, np.float64).reshape(-1, 2, 3)[:, :, ::-1]
+    corners = np.stack([edges[:, side, axis] for side, axis in zip(_CORNERS.ravel(), [0, 1, 2] * 8, strict=True)], axis=-1)
+    moved = (corners.reshape(-1, 8, 3) - 0.5) @ matrix[:3, :3].T + matrix[:3, 3] + 0.5
+    return np.concatenate([moved.min(axis=1)[:, ::-1], moved.max(axis=1)[:, ::-1]], axis=1)
