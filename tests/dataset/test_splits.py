@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medloop.dataset.splits import SHARES, deal, folds, part_of, strata
+from medloop.dataset._balance import strata
+from medloop.dataset.splits import SHARES, deal, folds, part_of
 from medloop.errors import InputError
 from medloop.types import Case, Dataset, Target, TargetKind
 

@@ -9,17 +9,24 @@ from numpy.typing import NDArray
 
 from medloop.types import Array, Integers, LabelValue, Target, TargetKind
 
+UNSAID = ""
+"""The value of a label that does not say what the class is."""
 FEWEST = 2
 """A class needs this many patients: one to learn from and one to judge by."""
 
 
 def encode(target: Target, labels: Sequence[LabelValue]) -> Array:
-    """``(N,)`` int64 class indices, ``(N, K)`` float32 with NaN for unknown (multi-label), or ``(N,)`` float64 (number)."""
+    """``(N,)`` int64 class indices, ``(N, K)`` float32 with NaN for unknown (multi-label), or ``(N,)`` float64 (number).
+
+    An empty label is not known: -1, or NaN. Of a structured target the values are zeros.
+    """
+    if target.kind.structured:
+        return np.zeros(len(labels), dtype=np.int64)
     if target.kind is TargetKind.NUMBER:
-        return np.array([float(label) for label in labels if not isinstance(label, tuple)], dtype=np.float64)
+        return np.array([np.nan if label == UNSAID else float(label) for label in labels if not isinstance(label, tuple)])
     place = {name: index for index, name in enumerate(target.classes)}
     if target.kind is not TargetKind.MULTILABEL:
-        return np.array([place[label] for label in labels if isinstance(label, str)], dtype=np.int64)
+        return np.array([-1 if label == UNSAID else place[label] for label in labels if isinstance(label, str)], dtype=np.int64)
     values = np.full((len(labels), len(place)), np.nan, dtype=np.float32)
     for row, label in enumerate(labels):
         for name, value in label if isinstance(label, tuple) else ():
@@ -52,20 +59,21 @@ def _cases(count: int) -> str:
     return "1 case" if count == 1 else f"{count} cases"
 
 
-def without(target: Target, values: Array, classes: Collection[str]) -> tuple[Target, Array, NDArray[np.int64]]:
-    """Target and values without these classes, and the positions of the cases that remain. Multi-class with two left becomes
-    binary.
-    """
-    if target.kind is TargetKind.NUMBER:
-        return target, values, np.arange(len(values))
+def without(target: Target, values: Array, classes: Collection[str]) -> tuple[Target, Array]:
+    """Target and values without these classes, whose cases become unknown. Multi-class with two left becomes binary."""
+    if target.kind is TargetKind.NUMBER or target.kind.structured:
+        return target, values
     stay = [index for index, name in enumerate(target.classes) if name not in classes]
     names = tuple(target.classes[index] for index in stay)
     if target.kind is TargetKind.MULTILABEL:
-        values = values[:, stay]
-        kept = np.flatnonzero(~np.isnan(values).all(axis=1)) if stay else np.arange(len(values))
-        return Target(target.kind, names, target.name, target.unit), values[kept], kept
-    place = np.full(len(target.classes), -1, dtype=np.int64)
+        return Target(target.kind, names, target.name, target.unit), values[:, stay]
+    place = np.full(len(target.classes) + 1, -1, dtype=np.int64)
     place[stay] = np.arange(len(stay))
-    kept = np.flatnonzero(place[values] >= 0)
     kind = TargetKind.BINARY if len(names) == 2 else TargetKind.MULTICLASS
-    return Target(kind, names, target.name, target.unit), place[values[kept]], kept
+    return Target(kind, names, target.name, target.unit), place[values]
+
+
+def forgotten(target: Target, values: Array, rows: NDArray[np.bool_]) -> Array:
+    """The values with those of ``rows`` ``(N,)`` unknown."""
+    unknown = -1 if target.kind in (TargetKind.BINARY, TargetKind.MULTICLASS) else np.nan
+    return np.where(rows.reshape(-1, *[1] * (values.ndim - 1)), np.asarray(unknown, dtype=values.dtype), values)

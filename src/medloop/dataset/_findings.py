@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from medloop.dataset._classes import UNSAID
 from medloop.dataset.groups import Copy, Link, joined
 from medloop.errors import MedloopError
 from medloop.labels import Labelled
@@ -49,11 +50,11 @@ def duplicate_groups(refs: Sequence[ImageRef], duplicates: Iterable[Copy]) -> li
     return list(together.values())
 
 
-def usable(labelled: Labelled, survey: Surveyed, findings: Findings) -> tuple[list[Case], list[LabelValue]]:
-    """Cases whose images could all be read, with the surveyed references, and their label values."""
+def usable(labelled: Labelled, survey: Surveyed, findings: Findings) -> tuple[list[Case], list[int]]:
+    """Cases whose images could all be read, with the surveyed references, and their positions in ``labelled.cases``."""
     read = {ref.name: ref for ref in survey.refs}
-    cases, values = [], []
-    for case, label in zip(labelled.cases, labelled.labels, strict=True):
+    cases, rows = [], []
+    for row, (case, label) in enumerate(zip(labelled.cases, labelled.labels, strict=True)):
         images = tuple(read[ref.name] for ref in case.images if ref.name in read)
         if label.provenance is Provenance.AI_ONLY:
             findings.dropped.append({"name": case.name, "reason": "its label was made by a model alone"})
@@ -61,8 +62,8 @@ def usable(labelled: Labelled, survey: Surveyed, findings: Findings) -> tuple[li
             findings.dropped.append({"name": case.name, "reason": "its image could not be used"})
         else:
             cases.append(replace(case, images=images))
-            values.append(label.value)
-    return cases, values
+            rows.append(row)
+    return cases, rows
 
 
 def links_of(cases: Sequence[Case], survey: Surveyed, duplicates: Iterable[Copy]) -> list[Link]:
@@ -91,7 +92,7 @@ def _differ(one: LabelValue, two: LabelValue) -> bool:
     if isinstance(one, tuple) and isinstance(two, tuple):
         other = dict(two)
         return any(value is not None and other.get(name, value) not in (None, value) for name, value in one)
-    return one != two
+    return one != two and UNSAID not in (one, two)
 
 
 def _said(value: LabelValue) -> str:

@@ -45,6 +45,10 @@ class Groups:
     links: tuple[Link, ...]
     notes: tuple[str, ...] = ()
 
+    def select(self, rows: Integers) -> Groups:
+        """The numbers of these cases, with the links of all."""
+        return Groups(self.groups[rows], self.patients[rows], self.links, self.notes)
+
 
 def numbered(keys: Iterable[Hashable]) -> NDArray[np.int64]:
     """``(N,)``: equal keys get equal numbers, counted by first appearance."""

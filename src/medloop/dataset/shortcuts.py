@@ -151,6 +151,9 @@ def _questions(dataset: Dataset, seen: Integers) -> Iterator[_Question]:
     """One for a number or two classes, otherwise one for each class against the rest; cases with unknown labels are left out."""
     values = np.asarray(dataset.values[seen], dtype=np.float64)
     classes = dataset.target.classes
+    known = np.arange(len(values)) if dataset.class_known is None else np.flatnonzero(dataset.class_known[seen])
+    if dataset.target.kind.structured:
+        return
     if dataset.target.kind is TargetKind.NUMBER:
         yield _Question(None, np.flatnonzero(np.isfinite(values)), values[np.isfinite(values)], True)
     elif dataset.target.kind is TargetKind.MULTILABEL:
@@ -160,7 +163,7 @@ def _questions(dataset: Dataset, seen: Integers) -> Iterator[_Question]:
     else:
         for index, name in enumerate(classes):
             if len(classes) > 2 or index == 1:
-                yield _Question(name if len(classes) > 2 else None, np.arange(len(values)), (values == index).astype(float), False)
+                yield _Question(name if len(classes) > 2 else None, known, (values[known] == index).astype(float), False)
 
 
 def _strength(fact: Fact, question: _Question, groups: Integers, seed: int) -> tuple[float, bool]:

@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medloop.dataset import leaks as leaking
-from medloop.dataset._classes import encode, rare, without
+from medloop.dataset._balance import strata
+from medloop.dataset._classes import UNSAID, rare
 from medloop.dataset._findings import Findings, Surveyed, conflicts, duplicate_groups, links_of, usable
 from medloop.dataset._given import Division, divide
+from medloop.dataset._goals import Goals, goals_of
 from medloop.dataset.fingerprint import fingerprint
 from medloop.dataset.groups import Copy, Groups, Link, group
-from medloop.dataset.splits import part_of, strata
+from medloop.dataset.splits import part_of
 from medloop.errors import InputError, Refused
 from medloop.labels import Labelled
-from medloop.requests import DatasetSummary, LearnRequest
-from medloop.types import Array, Case, Dataset, Split, Target, TargetKind
+from medloop.requests import DatasetSummary, LearnRequest, listed
+from medloop.types import Array, Case, Dataset, Json, Split, TargetKind
 
 _TOLD = 4
 
@@ -30,13 +32,14 @@ _TOLD = 4
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to build. ``accept_leak``: kinds of leak into test to go on with. ``folds``: judged out of fold, so no test split is
-    taken.
+    taken. ``targets``: what is learnt, None for all that is labelled.
     """
 
     seed: int = 0
     accept_leak: tuple[str, ...] = ()
     label_fraction: float = 1.0
     folds: int | None = None
+    targets: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, request: LearnRequest) -> Options:
@@ -55,6 +58,7 @@ class Options:
             accept_leak=leaking.accepted(request.accept_leak),
             label_fraction=request.label_fraction,
             folds=request.folds,
+            targets=listed(request.targets),
         )
 
 
@@ -78,29 +82,54 @@ def build(
 def examine(
     labelled: Labelled, survey: Surveyed, duplicates: Sequence[Copy], options: Options | None = None
 ) -> tuple[Dataset | None, Findings]:
-    """As `build`, but never refuses: ``findings.refusals`` says what is wrong; the dataset is None where none can be made."""
+    """As `build`, but never refuses: ``findings.refusals`` says what is wrong; the dataset is None where none can be made.
+
+    Raises `InputError` for a target of which there are no labels.
+    """
     options = options or Options()
     findings = Findings(duplicates=duplicate_groups(survey.refs, duplicates))
-    cases, labels = usable(labelled, survey, findings)
-    values = encode(labelled.target, labels)
+    goals = goals_of(labelled, options.targets)
+    cases, chosen = usable(labelled, survey, findings)
+    goals = goals.select(chosen)
     links = links_of(cases, survey, duplicates)
-    findings.conflicts.extend(conflicts(cases, labels, links))
+    findings.conflicts.extend(conflicts(cases, [labelled.labels[row].value for row in chosen], links))
     grouped = group(cases, links)
     findings.notes.extend(grouped.notes)
     if grouped.notes:
         cases = [replace(case, patient=None) for case in cases]
     findings.leaks.extend(leaking.find(cases, np.array([case.given_split or "" for case in cases], dtype=np.str_), grouped.links))
-    if not any(case.patient or case.group for case in cases):
-        findings.notes.append("Patients are not known: each picture, with its copies, counts as a patient of its own.")
-    target, values, kept = _learnable(labelled.target, values, grouped, cases, findings)
+    findings.notes.extend(_of_patients(cases, options))
+    goals = _learnable(goals, grouped, cases, options, findings)
     if findings.refusals:
         return None, findings
-    cases = [cases[index] for index in kept]
+    kept = np.flatnonzero(goals.anything)
+    findings.dropped.extend(_untold(cases, goals, labelled, chosen))
+    goals, cases = goals.select(kept), [cases[index] for index in kept]
     grouped = group(cases, _within(links, kept))
-    division = _divided(target, values, grouped, cases, options, findings)
+    division = _divided(goals, grouped, cases, options, findings)
     if division is None:
         return None, findings
-    return _snapshot(cases, target, values, grouped, division, options, findings), findings
+    return _snapshot(cases, goals, grouped, division, options, findings), findings
+
+
+def _of_patients(cases: Sequence[Case], options: Options) -> list[str]:
+    """What must be told where nobody knows whose images these are."""
+    if any(case.patient or case.group for case in cases):
+        return []
+    told = ["Patients are not known: each picture, with its copies, counts as a patient of its own."]
+    if "patient" in options.accept_leak:
+        told.append("Nothing says whose images these are: those judged by may be of a person whose other images were learnt from.")
+    return told
+
+
+def _untold(cases: Sequence[Case], goals: Goals, labelled: Labelled, chosen: Sequence[int]) -> list[dict[str, str]]:
+    """Cases of which nothing is known that is learnt; those of classes left out are told with their class."""
+    said = goals.target.kind.structured or not labelled.target.classes
+    return [
+        {"name": cases[index].name, "reason": "nothing that is learnt is known of it"}
+        for index in np.flatnonzero(~goals.anything).tolist()
+        if said or labelled.labels[chosen[index]].value == UNSAID
+    ]
 
 
 def rows(dataset: Dataset, survey: Surveyed) -> NDArray[np.int64]:
@@ -110,9 +139,10 @@ def rows(dataset: Dataset, survey: Surveyed) -> NDArray[np.int64]:
 
 
 def counts(dataset: Dataset, *splits: str) -> dict[str, int]:
-    """Cases of each class in these splits (all when none is named); for multi-label known positives; empty for a number."""
+    """Cases of each class in these splits (all when none is named); for multi-label known positives; empty for a number and
+    for structured targets."""
     values = dataset.values[dataset.indices(*splits)] if splits else dataset.values
-    if dataset.target.kind is TargetKind.NUMBER:
+    if dataset.target.kind is TargetKind.NUMBER or dataset.target.kind.structured:
         return {}
     sums = np.nansum(strata(dataset.target.kind, values, len(dataset.target.classes)), axis=0)
     return {name: int(total) for name, total in zip(dataset.target.classes, sums, strict=True)}
@@ -137,28 +167,30 @@ def _within(links: Iterable[Link], kept: Array) -> list[Link]:
     return [Link(place[link.a], place[link.b], link.kind) for link in links if link.a in place and link.b in place]
 
 
-def _learnable(
-    target: Target, values: Array, grouped: Groups, cases: Sequence[Case], findings: Findings
-) -> tuple[Target, Array, NDArray[np.int64]]:
+def _learnable(goals: Goals, grouped: Groups, cases: Sequence[Case], options: Options, findings: Findings) -> Goals:
     """Leave out classes that cannot be learnt, and say when too little is left."""
-    if len(np.unique(grouped.groups)) < 2:
+    if len(np.unique(grouped.groups)) < 2 and not _judged_on_one(cases, options):
         findings.refusals.append(_one_group(len(cases)))
+    if goals.target.kind.structured:
+        if not goals.anything.any():
+            findings.refusals.append(_one_group(0))
+        return goals
     learnt_from = np.array([case.given_split is not Split.TEST for case in cases], dtype=np.bool_)
-    findings.left_out.update(rare(target, values, grouped.patients, learnt_from))
-    target, values, kept = without(target, values, findings.left_out)
+    findings.left_out.update(rare(goals.target, goals.values, grouped.patients, learnt_from))
+    goals = goals.leaving_out(findings.left_out)
     for name, reason in findings.left_out.items():
         findings.notes.append(f"Class '{name}' is left out: {reason}.")
-    enough = 1 if target.kind is TargetKind.MULTILABEL else 2
-    if target.kind is not TargetKind.NUMBER and len(target.classes) < enough:
+    enough = 1 if goals.target.kind is TargetKind.MULTILABEL else 2
+    if goals.target.kind is not TargetKind.NUMBER and len(goals.target.classes) < enough:
         findings.refusals.append(
             Refused(
                 "too-few-classes",
-                got=_too_few(target.classes, findings.left_out),
+                got=_too_few(goals.target.classes, findings.left_out),
                 allowed="Two classes or more, each with two patients or more.",
                 fix="Add images of the other classes, or see with medloop inspect how the labels were read.",
             )
         )
-    elif target.kind is TargetKind.NUMBER and len(np.unique(values)) < 2:
+    elif goals.target.kind is TargetKind.NUMBER and len(np.unique(goals.values[goals.known])) < 2:
         findings.refusals.append(
             Refused(
                 "too-few",
@@ -167,7 +199,13 @@ def _learnable(
                 fix="Check the label column.",
             )
         )
-    return target, values, kept
+    return goals
+
+
+def _judged_on_one(cases: Sequence[Case], options: Options) -> bool:
+    """Whether one patient is to be learnt from and judged by, as the given split says and the leak is accepted."""
+    sides = {case.given_split for case in cases} - {None}
+    return "patient" in options.accept_leak and options.folds is None and Split.TRAIN in sides and len(sides) > 1
 
 
 def _too_few(left: Sequence[str], left_out: Mapping[str, str]) -> str:
@@ -194,19 +232,19 @@ def _one_group(count: int) -> Refused:
     )
 
 
-def _divided(
-    target: Target, values: Array, grouped: Groups, cases: Sequence[Case], options: Options, findings: Findings
-) -> Division | None:
+def _divided(goals: Goals, grouped: Groups, cases: Sequence[Case], options: Options, findings: Findings) -> Division | None:
     """The split, with leaks listed and mended; None when no split can be made."""
     given = [case.given_split for case in cases]
-    balance = strata(target.kind, values, len(target.classes))
     names = [case.name for case in cases]
-    division = divide(given, balance, grouped, names, options.seed, folds=options.folds is not None)
+    accept = options.accept_leak
+    division = divide(given, goals.balance, grouped, names, options.seed, folds=options.folds is not None, accept=accept)
     for index in np.flatnonzero(division.split == ""):
         findings.dropped.append({"name": names[index], "reason": "the given split does not place it"})
     findings.notes.extend(division.notes)
     findings.moved.extend(names[index] for index in np.flatnonzero(division.moved))
-    if refusal := leaking.refuse(leaking.find(cases, division.split, grouped.links), options.accept_leak):
+    crossing = leaking.find(cases, division.split, grouped.links)
+    _told_anew(crossing, findings)
+    if refusal := leaking.refuse(crossing, accept):
         findings.refusals.append(refusal)
     has_test = bool((division.split == Split.TEST).any()) or options.folds is not None
     if not has_test or not (division.split == Split.TRAIN).any():
@@ -215,42 +253,67 @@ def _divided(
     return division
 
 
+def _told_anew(crossing: Iterable[dict[str, Json]], findings: Findings) -> None:
+    """Leaks that the split as made has into its test, in place of what the given split says of the same cases."""
+    final = {(leak["a"], leak["b"], leak["kind"]): leak for leak in crossing if Split.TEST in leak["splits"]}
+    kept = [leak for leak in findings.leaks if (leak["a"], leak["b"], leak["kind"]) not in final]
+    findings.leaks[:] = [*kept, *final.values()]
+
+
 def _snapshot(
-    cases: Sequence[Case], target: Target, values: Array, grouped: Groups, division: Division, options: Options, findings: Findings
+    cases: Sequence[Case], goals: Goals, grouped: Groups, division: Division, options: Options, findings: Findings
 ) -> Dataset:
     keep = division.split != ""
     if options.label_fraction < 1:
-        keep &= _drawn(target, values, grouped, cases, division.split, options)
-        learnt = int((keep & (division.split != Split.TEST)).sum())
-        findings.notes.append(
-            f"{learnt} of {int((division.split != Split.TEST).sum())} training and validation cases are used "
-            f"(--label-fraction {options.label_fraction:g}, drawn by patient)."
-        )
+        goals = _fewer_labels(goals, grouped, cases, division.split, options, findings)
+        keep &= goals.anything
     chosen = np.flatnonzero(keep)
     kept = tuple(cases[index] for index in chosen.tolist())
-    split, values = division.split[chosen], values[chosen]
+    split, goals = division.split[chosen], goals.select(chosen)
     groups = group(kept, _within([link for link in grouped.links if link.kind != "patient"], chosen))
     return Dataset(
         cases=kept,
-        target=target,
-        values=values,
+        target=goals.target,
+        values=goals.values,
         groups=groups.groups,
         patients=groups.patients,
         split=split,
-        fingerprint=fingerprint(kept, target, values, split, groups.groups),
+        fingerprint=fingerprint(kept, goals.target, goals.values, split, groups.groups, goals.further),
         split_given=division.given,
         notes=tuple(findings.notes),
+        further=goals.further,
+        class_known=None if goals.known.all() else goals.known,
     )
 
 
-def _drawn(
-    target: Target, values: Array, grouped: Groups, cases: Sequence[Case], split: NDArray[np.str_], options: Options
-) -> NDArray[np.bool_]:
+def _fewer_labels(
+    goals: Goals, grouped: Groups, cases: Sequence[Case], split: NDArray[np.str_], options: Options, findings: Findings
+) -> Goals:
+    """With labels of a drawn part of the training and validation patients only.
+
+    Where classes are learnt these are the labels that the others lose; their masks, boxes and measures stay.
+    """
+    learnt = goals.known & (split != Split.TEST) & (split != "")
+    drawn = _drawn(goals, grouped, cases, split, options)
+    count, whole = int((drawn & learnt).sum()), int(learnt.sum())
+    part = f"(--label-fraction {options.label_fraction:g}, drawn by patient)"
+    if goals.target.kind.structured:
+        findings.notes.append(f"{count} of {whole} training and validation cases are used {part}.")
+        return replace(goals, further=tuple(replace(truth, known=truth.known & drawn) for truth in goals.further))
+    if goals.further:
+        says = f"The classes of {count} of {whole} training and validation cases are used {part}, and what else is known of all."
+        findings.notes.append(says)
+    else:
+        findings.notes.append(f"{count} of {whole} training and validation cases are used {part}.")
+    return goals.forgetting(~drawn)
+
+
+def _drawn(goals: Goals, grouped: Groups, cases: Sequence[Case], split: NDArray[np.str_], options: Options) -> NDArray[np.bool_]:
     """``(N,)``: test cases, and a stratified part of the patients of training and of validation (their labels count too)."""
-    balance = strata(target.kind, values, len(target.classes))
+    balance = strata(goals.target.kind, goals.values, len(goals.target.classes))
     keep = split == Split.TEST
     for part in (Split.TRAIN, Split.VAL):
-        inside = np.flatnonzero(split == part)
+        inside = np.flatnonzero((split == part) & goals.known)
         if len(inside):
             names = [cases[index].name for index in inside.tolist()]
             keep[inside] = part_of(balance[inside], grouped.groups[inside], names, options.label_fraction, options.seed)

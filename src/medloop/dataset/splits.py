@@ -11,27 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from medloop.dataset._balance import Balance, balance_of
 from medloop.dataset.groups import numbered
 from medloop.errors import InputError
-from medloop.types import Array, Dataset, Floats, Integers, Split, TargetKind
+from medloop.types import Dataset, Floats, Integers, Split
 
 SHARES = (0.7, 0.1, 0.2)
 """Training, validation, test where the data give no split."""
 PARTS = (Split.TRAIN.value, Split.VAL.value, Split.TEST.value)
-_BINS = 10
-
-
-def strata(kind: TargetKind, values: Array, classes: int) -> Floats:
-    """``(N, S)`` float64: what is to be balanced. Classes one-hot, known positives of a multi-label target, quantile bins of a
-    number.
-    """
-    if kind is TargetKind.MULTILABEL:
-        return np.asarray(np.nan_to_num(np.asarray(values, dtype=np.float64)))
-    if kind is TargetKind.NUMBER:
-        bins = max(1, min(_BINS, len(values) // 10))
-        edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else np.zeros(0)
-        values, classes = np.searchsorted(edges, values, side="right"), bins
-    return np.asarray(np.eye(classes)[np.asarray(values, dtype=np.int64)])
 
 
 def deal(
@@ -39,9 +26,9 @@ def deal(
 ) -> NDArray[np.int64]:
     """``(N,)``: the part of each case; cases of one group share it, and every stratum appears in each part where it can.
 
-    ``balance``: ``(N, S)`` from `strata`. ``shares``: of the parts, summing to one. ``first``: the parts in which a rare class must
-    appear, the most important first; the other parts get one only when the class has enough groups. Equal for equal input in any
-    order of cases.
+    ``balance``: ``(N, S)``, how much of each stratum a case brings. ``shares``: of the parts, summing to one. ``first``: the parts
+    in which a rare class must appear, the most important first; the other parts get one only when the class has enough groups.
+    Equal for equal input in any order of cases.
     """
     members = numbered(groups.tolist())
     count = int(members.max()) + 1 if len(members) else 0
@@ -51,6 +38,27 @@ def deal(
     for part in [*first, *(part for part in range(len(shares)) if part not in first)]:
         _fill(weight[:, :-1] > 0, weight[:, -1], parts, part, keep=1 if part in first else 2)
     return parts[members]
+
+
+def deal_in_turn(
+    balance: Balance, groups: Integers, names: Sequence[str], shares: Sequence[float], seed: int, first: Sequence[int]
+) -> NDArray[np.int64]:
+    """As `deal`, those known first; the others go with their group, or are dealt by themselves afterwards."""
+    known = balance.known
+    if not known.any() or known.all():
+        return deal(balance.main if known.any() else balance.rest, groups, names, shares, seed, first)
+    answer = np.full(len(groups), -1, dtype=np.int64)
+    answer[known] = deal(balance.main[known], groups[known], _chosen(names, known), shares, seed, first)
+    place = dict(zip(groups[known].tolist(), answer[known].tolist(), strict=True))
+    answer[~known] = [place.get(number, -1) for number in groups[~known].tolist()]
+    left = answer < 0
+    if left.any():
+        answer[left] = deal(balance.rest[left], groups[left], _chosen(names, left), shares, seed, first)
+    return answer
+
+
+def _chosen(names: Sequence[str], which: NDArray[np.bool_]) -> list[str]:
+    return [names[index] for index in np.flatnonzero(which).tolist()]
 
 
 def _keys(members: Integers, names: Sequence[str], count: int) -> list[str]:
@@ -118,10 +126,10 @@ def folds(dataset: Dataset, k: int, seed: int = 0, indices: Integers | None = No
             allowed=f"2 to {count} folds.",
             fix=f"Write --folds {max(2, min(5, count))}.",
         )
-    balance = strata(dataset.target.kind, dataset.values[chosen], len(dataset.target.classes))
+    balance = balance_of(dataset.target, dataset.values[chosen], [truth.select(chosen) for truth in dataset.further])
     answer = np.full(len(dataset.cases), -1, dtype=np.int64)
     names = [dataset.cases[index].name for index in chosen]
-    answer[chosen] = deal(balance, groups, names, [1 / k] * k, seed, range(k))
+    answer[chosen] = deal_in_turn(balance, groups, names, [1 / k] * k, seed, range(k))
     return answer
 
 
