@@ -55,12 +55,17 @@ def score(classes: Sequence[str], cases: Sequence[Matched], patients: Integers, 
     return drawn | bounded | _off(pairs(cases, SHOWN), patients, seed)
 
 
+def mean_precision(cases: Sequence[Matched], classes: int) -> float:
+    """``map50`` alone, without an interval; NaN where nothing is there."""
+    whole = np.ones((len(cases), 1))
+    return float(weighted.mean_known(np.stack([_precision(ranked(cases, [k]))(whole)[0] for k in range(classes)]))[0])
+
+
 def own_precision(case: Matched) -> float:
     """``map50`` of one case alone; where nothing is there, 1 less the highest score answered."""
-    present = [int(k) for k in np.flatnonzero(case.findings)]
-    if not present:
+    if not case.findings.any():
         return 1 - float(case.scores.max(initial=0.0))
-    return float(np.mean([_precision(ranked([case], [k]))(np.ones((1, 1)))[0, 0] for k in present]))
+    return mean_precision([case], len(case.findings))
 
 
 def curve(cases: Sequence[Matched], number: int) -> tuple[Floats, Floats]:
