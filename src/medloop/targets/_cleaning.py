@@ -1,0 +1,191 @@
+"""From scores to a mask by thresholds and smallest parts that were learnt on out-of-fold scores, not guessed.
+
+Class k wins a voxel where its share ``p_k / (p_k + r)`` exceeds its threshold, r being the strongest of the others, each multiplied
+by ``(1 - t) / t`` of its own threshold t. With one class that is its probability against the threshold, and thresholds of 0.5 are
+the plain choice of the highest score. Then connected parts of a class with too few voxels go to the strongest of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medloop.evaluation import overlap, weighted
+from medloop.targets._components import parts
+from medloop.types import UNKNOWN, Array, Floats, Integers, Json
+
+_LEVELS = 200
+_THRESHOLDS = (np.arange(_LEVELS) + 0.5) / _LEVELS
+_SIZES = np.unique(np.r_[0, np.rint(np.geomspace(2, 100_000, 60))]).astype(np.int64)
+_ROUNDS = 2
+_WORTH = 0.0005
+"""Gain in mean Dice below which nothing is changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """Of each of K classes the ``thresholds`` from 0 to 1 and the ``smallest`` connected part in voxels of the scores' grid.
+
+    ``before`` and ``after``: mean Dice of the cases it was learnt on without and with it, None where nothing was learnt.
+    """
+
+    thresholds: tuple[float, ...]
+    smallest: tuple[int, ...]
+    before: float | None = None
+    after: float | None = None
+
+    @staticmethod
+    def plain(classes: int) -> Cleaning:
+        """The highest score of each voxel, and nothing removed."""
+        return Cleaning((0.5,) * classes, (0,) * classes)
+
+    def to_json(self) -> Json:
+        """Plain JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(content: Json) -> Cleaning:
+        """As `to_json` wrote it."""
+        return Cleaning(
+            tuple(float(each) for each in content["thresholds"]),
+            tuple(int(each) for each in content["smallest"]),
+            content.get("before"),
+            content.get("after"),
+        )
+
+
+def clean(scores: Array, cleaning: Cleaning) -> NDArray[np.uint8]:
+    """Scores ``(K + 1, Z, Y, X)``, float or uint8, to a mask ``(Z, Y, X)``."""
+    strength = _strength(scores, cleaning.thresholds)
+    mask = np.asarray(np.argmax(strength, axis=0), np.uint8)
+    for k, smallest in enumerate(cleaning.smallest, 1):
+        if smallest > 1 and (mask == k).any():
+            labels, voxels = parts(mask == k)
+            small = (voxels < smallest)[labels] & (labels > 0)
+            mask[small] = _rival(strength[:, small], k)[0]
+    return mask
+
+
+def learn_cleaning(cases: Iterable[tuple[Array, Array]]) -> Cleaning:
+    """The cleaning with the highest mean Dice over classes and cases.
+
+    ``cases``: scores ``(K + 1, Z, Y, X)`` and truth ``(Z, Y, X)`` of each case, scored by models that had not seen it. They pass by
+    several times and one at a time, so give what can be iterated anew, such as a list or an object that reads them from disk.
+    A change that gains less than 0.0005 is not made.
+    """
+    if isinstance(cases, Iterator):
+        raise ValueError("cases pass by several times: give what can be iterated anew")
+    classes = next((len(scores) - 1 for scores, _ in cases), 0)
+    best = Cleaning.plain(classes)
+    for _ in range(_ROUNDS if classes > 1 else 1):
+        for k in range(1, classes + 1):
+            chosen = _best(_by_threshold(cases, best, k), _THRESHOLDS, best.thresholds[k - 1])
+            best = Cleaning(_with(best.thresholds, k, chosen), best.smallest)
+    for k in range(1, classes + 1):
+        smallest = int(_best(_by_size(cases, best, k), _SIZES, 0))
+        best = Cleaning(best.thresholds, _with(best.smallest, k, smallest))
+    return _judged(cases, best, classes)
+
+
+def _judged(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, classes: int) -> Cleaning:
+    """With what it gains; the plain one where it gains nothing."""
+    plain = Cleaning.plain(classes)
+    sums = [_Mean(), _Mean()]
+    for scores, truth in cases:
+        for total, each in zip(sums, (plain, cleaning), strict=True):
+            total.add(overlap.dice(overlap.confusion(truth, clean(scores, each), classes))[None])
+    before, after = (float(total.over_classes()[0]) if classes else np.nan for total in sums)
+    if not np.isfinite(before) or not after > before:
+        cleaning, after = plain, before
+    if not np.isfinite(before):
+        return plain
+    return Cleaning(cleaning.thresholds, cleaning.smallest, before, after)
+
+
+class _Mean:
+    """Mean Dice over cases of each of a row of settings, summed as they pass."""
+
+    def __init__(self) -> None:
+        self._sum: Floats = np.zeros(())
+        self._count: Floats = np.zeros(())
+
+    def add(self, dice: Floats) -> None:
+        """One case: ``(S, K)``, NaN where it says nothing."""
+        known = np.isfinite(dice)
+        self._sum = self._sum + np.where(known, dice, 0.0)
+        self._count = self._count + known
+
+    def over_classes(self) -> Floats:
+        """``(S,)``: the mean over classes of the mean over cases."""
+        return weighted.mean_known(weighted.divided(self._sum, self._count).T)
+
+
+def _by_threshold(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, k: int) -> Floats:
+    """Mean Dice ``(S,)`` for each threshold of class k, those of the others staying: histograms of shares, no mask is made."""
+    mean = _Mean()
+    for scores, truth in cases:
+        side = len(scores)
+        judged = truth != UNKNOWN
+        seen = scores[:, judged]
+        rival, share = _rival(_strength(seen, cleaning.thresholds), k, own=seen[k])
+        level = (share * _LEVELS + 0.5).astype(np.int64)
+        cell = (level * side + truth[judged]) * side + rival
+        counts = np.bincount(cell, minlength=(_LEVELS + 1) * side * side).reshape(-1, side, side)
+        mean.add(overlap.dice(_moved(counts, k)[:-1]))
+    return mean.over_classes()
+
+
+def _by_size(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, k: int) -> Floats:
+    """Mean Dice ``(S,)`` for each smallest part of class k."""
+    mean = _Mean()
+    for scores, truth in cases:
+        side = len(scores)
+        strength = _strength(scores, cleaning.thresholds)
+        mask = np.argmax(strength, axis=0)
+        labels, voxels = parts(mask == k)
+        judged = (labels > 0) & (truth != UNKNOWN)
+        step = np.searchsorted(_SIZES, voxels, side="right")[labels[judged]] - 1
+        cell = (step * side + truth[judged]) * side + _rival(strength[:, judged], k)[0]
+        counts = np.bincount(cell, minlength=len(_SIZES) * side * side).reshape(-1, side, side)
+        rest = overlap.confusion(truth, np.where(labels > 0, UNKNOWN, mask), side - 1)
+        rest[:, 0] -= np.bincount(truth[judged], minlength=side)
+        mean.add(overlap.dice(rest + _moved(np.concatenate([np.zeros((1, side, side), np.int64), counts]), k)[:-1]))
+    return mean.over_classes()
+
+
+def _moved(counts: Integers, k: int) -> Integers:
+    """Voxels by (level, truth, rival) to the confusion matrix of each level: those above it are k, the others their rival's."""
+    lost = np.cumsum(counts, axis=0)
+    lost[:, :, k] += (lost[-1] - lost).sum(axis=2)
+    return lost
+
+
+def _strength(scores: Array, thresholds: tuple[float, ...]) -> Floats:
+    """Scores ``(K + 1, ...)`` as they compete: times ``(1 - t) / t``, that of nothing as it is."""
+    odds = np.array([1.0, *((1 - each) / each for each in thresholds)], np.float32)
+    return np.asarray(scores.astype(np.float32) * odds.reshape(-1, *(1,) * (scores.ndim - 1)))
+
+
+def _rival(strength: Floats, k: int, own: Array | None = None) -> tuple[Integers, Floats]:
+    """Of ``(K + 1, n)`` the strongest that is not k, and the share of k against it (of its score as it is: ``own``)."""
+    others = strength.copy()
+    others[k] = -1
+    rival = others.argmax(axis=0)
+    against = np.take_along_axis(others, rival[None], axis=0)[0]
+    mine = strength[k] if own is None else own.astype(np.float32)
+    return rival, np.divide(mine, mine + against, out=np.zeros_like(against), where=mine + against > 0)
+
+
+def _best(means: Floats, settings: Array, now: float) -> float:
+    """The setting with the highest mean; of those as good, the one nearest to what is now."""
+    if not np.isfinite(means).any():
+        return now
+    near = np.flatnonzero(means >= np.nanmax(means) - _WORTH)
+    return float(settings[near[np.argmin(np.abs(settings[near] - now))]])
+
+
+def _with(values: tuple, k: int, value: float) -> tuple:  # type: ignore[type-arg]
+    return (*values[: k - 1], value, *values[k:])
