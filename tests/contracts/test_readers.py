@@ -54,7 +54,11 @@ def _raster(folder: Path) -> Path:
 SAMPLES = {"dicom": _dicom, "nifti": _nifti, "npz": _npz, "raster": _raster}
 
 
-@pytest.fixture(params=registry.names("readers"))
+DERIVED = {"labelmap"}
+"""Readers of what other readers find: they take no file."""
+
+
+@pytest.fixture(params=[name for name in registry.names("readers") if name not in DERIVED])
 def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, readers.Collection]:
     """A collection of files of one reader; a new reader needs a sample here."""
     folder = tmp_path / "data"

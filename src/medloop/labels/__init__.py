@@ -5,28 +5,31 @@ A label format is a module here with ``ORDER``, ``EXAMPLE``, ``opens(path)`` and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from medloop import registry
 from medloop.errors import InputError
-from medloop.labels import _lists
+from medloop.labels import _lists, _truths
 from medloop.labels._labelled import LabelFormat, Labelled
 from medloop.labels._words import NOTHING
 from medloop.requests import SourceRequest, listed
 
 if TYPE_CHECKING:
+    from medloop.compute import Compute
     from medloop.readers import Collection
 
 __all__ = ["NOTHING", "LabelFormat", "Labelled", "find", "read"]
 
 
-def read(collection: Collection, request: SourceRequest) -> Labelled:
-    """The labels of a collection, from ``--labels`` or from wherever the source carries them.
+def read(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled:
+    """The labels of a collection, from ``--labels`` and ``--masks`` or from wherever the source carries them.
 
     Raises `InputError` when there are none, with the ways to give them, or when they cannot be read.
     """
-    labelled = find(collection, request)
+    labelled = find(collection, request, compute)
     if labelled is None:
         ways = "; ".join(f"({number}) {each.EXAMPLE}" for number, each in enumerate(reversed(_formats()), 1))
         raise InputError(
@@ -38,15 +41,36 @@ def read(collection: Collection, request: SourceRequest) -> Labelled:
     return labelled
 
 
-def find(collection: Collection, request: SourceRequest) -> Labelled | None:
-    """As `read`, but None when the source carries no labels and none are named."""
+def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+    """As `read`, but None when the source carries no labels and none are named.
+
+    Classes come from the first format that has some, masks and boxes from every one. ``compute``: opens masks in its processes.
+    """
     formats = _formats()
-    if request.labels is not None:
-        formats = [_named(request.labels, formats)]
-    labelled = next((found for each in formats if (found := each.find(collection, request)) is not None), None)
-    if labelled is None or not request.split_lists:
-        return labelled
-    return _lists.apply(labelled, listed(request.split_lists))
+    if request.labels is None:
+        parts = [each.find(collection, request, compute) for each in formats if each.STRUCTURED]
+        structured = [part for part in parts if part is not None]
+        parts = [_classes(collection, request, formats, beside=bool(structured)), *structured]
+    else:
+        named = _named(request.labels, formats)
+        parts = [each.find(collection, replace(request, labels=paths), compute) for each, paths in named]
+        parts.append(cast(LabelFormat, registry.load("labels", "masks")).find(collection, request, compute))
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    labelled = _truths.joined(found, collection.refs)
+    return _lists.apply(labelled, listed(request.split_lists)) if request.split_lists else labelled
+
+
+def _classes(collection: Collection, request: SourceRequest, formats: Sequence[LabelFormat], *, beside: bool) -> Labelled | None:
+    """Classes found in the source. Those that cannot be understood are none where masks or boxes stand ``beside``."""
+    try:
+        plain = (each.find(collection, request) for each in formats if not each.STRUCTURED)
+        return next((found for found in plain if found is not None), None)
+    except InputError:
+        if not beside or request.label_columns or request.id_column:
+            raise
+        return None
 
 
 def _formats() -> list[LabelFormat]:
@@ -54,14 +78,18 @@ def _formats() -> list[LabelFormat]:
     return sorted(found, key=lambda each: each.ORDER)
 
 
-def _named(labels: str, formats: list[LabelFormat]) -> LabelFormat:
-    path = Path(labels).expanduser()
-    fitting = next((each for each in formats if each.opens(path)), None)
-    if fitting is None:
-        raise InputError(
-            "bad-labels",
-            got=f"--labels {labels} is no label file that can be read.",
-            allowed="A CSV, TSV or XLSX table, or an .npz.",
-            fix="Give the table itself; leave --labels out for class folders.",
-        )
-    return fitting
+def _named(labels: str, formats: Sequence[LabelFormat]) -> list[tuple[LabelFormat, str]]:
+    """The formats of the paths in ``--labels``, each with its paths. Raises `InputError` for a path of no format."""
+    paths = (labels,) if Path(labels).expanduser().exists() else listed(labels)
+    by_format: dict[int, list[str]] = {}
+    for path in paths:
+        place = next((place for place, each in enumerate(formats) if each.opens(Path(path).expanduser())), None)
+        if place is None:
+            raise InputError(
+                "bad-labels",
+                got=f"--labels {path} is no label file that can be read.",
+                allowed="A CSV, TSV or XLSX table, an .npz, a COCO JSON, a folder of Pascal VOC files, nnU-Net's dataset.json.",
+                fix="Give the file itself; leave --labels out for class folders.",
+            )
+        by_format.setdefault(place, []).append(path)
+    return [(formats[place], ",".join(same)) for place, same in by_format.items()]

@@ -10,6 +10,7 @@ from medloop.requests import SourceRequest
 from medloop.types import Case, ImageRef, Json, Label, Target, Truth
 
 if TYPE_CHECKING:
+    from medloop.compute import Compute
     from medloop.readers import Collection
 
 
@@ -45,6 +46,8 @@ class LabelFormat(Protocol):
     """Formats with smaller numbers are tried first when ``--labels`` is left out."""
     EXAMPLE: str
     """How a person gives such labels."""
+    STRUCTURED: bool
+    """Whether it gives masks or boxes, which may stand beside classes. Of the others only the first that finds any counts."""
 
     @staticmethod
     def opens(path: Path) -> bool:
@@ -52,9 +55,9 @@ class LabelFormat(Protocol):
         ...
 
     @staticmethod
-    def find(collection: Collection, request: SourceRequest) -> Labelled | None:
-        """The labels of the collection, from ``request.labels`` when it is given. None when the collection carries none of this
-        format.
+    def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+        """The labels of the collection, from ``request.labels`` when it is given (paths of this format, with commas). None when the
+        collection carries none of this format. ``compute``: for files that must be opened one by one.
         """
         ...
 

@@ -14,11 +14,15 @@ from medloop.requests import SourceRequest
 from medloop.types import ImageRef, Label, Split, Target, TargetKind
 
 if TYPE_CHECKING:
+    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 30
+STRUCTURED = False
 EXAMPLE = "a folder for each class: tumour/1.png, normal/2.png, with train/ and test/ above them if you like"
 _MOST_CLASSES = 100
+_LAYOUT = ("images", "imgs", "img", "jpegimages", "imagestr", "imagests", "scans", "data")
+"""Folders that say where images lie, not what they show."""
 
 
 def opens(path: Path) -> bool:
@@ -27,9 +31,9 @@ def opens(path: Path) -> bool:
     return False
 
 
-def find(collection: Collection, request: SourceRequest) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
     """The class of each image from the folder it lies in; None when the folders do not look like classes."""
-    del request
+    del request, compute
     names = [_folders(ref) for ref in collection.refs]
     wrapped = _wrapped(names)
     inside = [parts[wrapped:] for parts in names]
@@ -69,6 +73,8 @@ def _class_in(parts: Sequence[str], split: Split | None, *, divided: bool) -> st
 
 def _like_classes(counted: Counter[str], refs: Sequence[ImageRef], found: Sequence[str | None], *, divided: bool) -> bool:
     """Whether these folders are classes and not patients or studies: few, with several images each and not one patient each."""
+    if all(name.casefold() in _LAYOUT for name in counted):
+        return False
     if not counted or len(counted) > _MOST_CLASSES or (len(counted) < 2 and not divided):
         return False
     if counted.total() < 2 * len(counted) or any(patient_folder(f"{name}/") for name in counted):

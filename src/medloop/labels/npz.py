@@ -20,9 +20,11 @@ from medloop.requests import SourceRequest
 from medloop.types import Array, ImageRef, Json, Label, LabelValue, Split, Target, TargetKind
 
 if TYPE_CHECKING:
+    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 10
+STRUCTURED = False
 EXAMPLE = "an .npz file with train_labels beside train_images (MedMNIST layout)"
 _MOST_CLASSES = 100
 _MOST_NUMBERS = 20
@@ -33,8 +35,9 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def find(collection: Collection, request: SourceRequest) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
     """Labels of the ``.npz`` items of the collection; None when there are none. Raises `InputError` for senseless labels."""
+    del compute
     refs = [ref for ref in collection.refs if ref.reader == "npz"]
     if not refs:
         return None

@@ -23,9 +23,11 @@ from medloop.requests import SourceRequest, listed
 from medloop.types import Case, ImageRef, Json, Label, Split
 
 if TYPE_CHECKING:
+    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 20
+STRUCTURED = False
 EXAMPLE = "a table with a row for each image: --labels labels.csv"
 _ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 _NAMED_SO = re.compile(r"label|truth|class|diagnos|target|annotation|metadata|data_entry", re.IGNORECASE)
@@ -39,11 +41,12 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() in _sheet.TABLES
 
 
-def find(collection: Collection, request: SourceRequest) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
     """Read the table of ``--labels``, or the one table in the folder that matches the images.
 
     Raises `InputError` for a table that cannot be read, wrong column names, no or several possible label columns, no matching row.
     """
+    del compute
     matcher = Matcher(collection.refs)
     if request.labels is not None:
         sheet = joined(_with_header(_sheet.read(Path(request.labels).expanduser()), matcher))

@@ -29,7 +29,7 @@ class _Headers:
 def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult:
     """Headers and labels are read, a dozen images decoded; nothing is written."""
     collection = collect(request.src, request.images, means, masks=request.masks, keep=False)
-    labelled = labels.read(collection, request)
+    labelled = labels.read(collection, request, means.compute)
     kind = prep.main_kind([case.images[0] for case in labelled.cases])
     refs = tuple(labelled.cases[at].images[0] for at in kind.kept)
     steps = recipe.preparation or prep.plan(refs)

@@ -46,7 +46,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means, masks=request.masks)
-        labelled = labels.read(collection, request)
+        labelled = labels.read(collection, request, compute)
         seen = look([case.images[0] for case in labelled.cases], lambda _: model.preparation, means, kind=learnt.kind)
         predicted = answers(model, seen, means)
     dataset, findings = judged_by(labelled, seen.survey, seen.pairs, model.target, learnt.pictures)

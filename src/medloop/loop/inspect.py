@@ -39,7 +39,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request.src, request.images, means, masks=request.masks)
-        labelled, unread = _labels(collection, request)
+        labelled, unread = _labels(collection, request, compute)
         seen = look(collection.refs, None, means)
         labelled = None if labelled is None else _readable(labelled, seen)
     dataset, findings = None, Findings(duplicates=duplicate_groups(seen.survey.refs, seen.pairs))
@@ -66,10 +66,10 @@ def _names_of(seen: Seen) -> list[str]:
     return [ref.name for ref in seen.survey.refs]
 
 
-def _labels(collection: Collection, request: InspectRequest) -> tuple[Labelled | None, str]:
+def _labels(collection: Collection, request: InspectRequest, compute: Compute) -> tuple[Labelled | None, str]:
     """The labels, or why there are none. A table that was named and cannot be read is an error."""
     try:
-        return labels.find(collection, request), ""
+        return labels.find(collection, request, compute), ""
     except InputError as error:
         if request.labels is not None or request.label_columns is not None:
             raise

@@ -46,7 +46,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
         workspace.ready()
         ready_for(run)
         collection = collect(request.src, request.images, means, masks=request.masks)
-        labelled = labels.read(collection, request)
+        labelled = labels.read(collection, request, compute)
         seen = look([case.images[0] for case in labelled.cases], lambda refs: recipe.preparation or prep.plan(refs), means)
         dataset, findings = build(labelled, seen.survey, seen.pairs, options)
         for note in findings.notes:

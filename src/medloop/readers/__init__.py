@@ -24,10 +24,10 @@ from medloop.errors import InputError, Unreadable
 from medloop.progress import QUIET, Progress
 from medloop.readers import _masks, _scan, _walk
 from medloop.readers._pieces import Assembled, Scanned, SeriesFound, digest_of
-from medloop.types import Image, ImageRef, Json, Rejected
+from medloop.types import Array, Image, ImageRef, Json, Rejected
 from medloop.workspace.atomic import explained
 
-__all__ = ["Collection", "SeriesFound", "collect", "digest", "digest_of", "read", "read_many"]
+__all__ = ["Collection", "SeriesFound", "affine", "collect", "digest", "digest_of", "read", "read_many"]
 
 _DIGITS = re.compile(r"[0-9]{1,18}|[^0-9]+")
 _CHUNK = 64
@@ -102,6 +102,13 @@ def read(ref: ImageRef) -> Image:
     """The pixels and geometry of one image. Raises `Unreadable` with a reason a person can act on."""
     image: Image = registry.load("readers", ref.reader).read(ref)
     return image
+
+
+def affine(ref: ImageRef) -> Array | None:
+    """LPS affine of one image, from its header where its reader can; None where unknown. Raises `Unreadable`."""
+    reader = registry.load("readers", ref.reader)
+    found: Array | None = reader.affine(ref) if hasattr(reader, "affine") else reader.read(ref).affine_lps
+    return found
 
 
 def read_many(refs: Iterable[ImageRef]) -> Iterator[Image | Unreadable]:

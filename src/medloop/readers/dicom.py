@@ -20,6 +20,7 @@ from medloop.errors import Unreadable
 from medloop.readers import _dicom_header, _mosaic, _series
 from medloop.readers._dicom_pixels import Decoded, decode
 from medloop.readers._pieces import Assembled, Scanned, SeriesFound, facts_of, stamp_of
+from medloop.readers._scan import HEAD_BYTES
 from medloop.readers._series import Slice, Volume
 from medloop.types import Array, Image, ImageRef, Json, Rejected
 
@@ -60,7 +61,7 @@ def read(ref: ImageRef) -> Image:
         if frames.dtype != out.dtype and not np.can_cast(frames.dtype, out.dtype, "safe"):
             out = out.astype(np.float32)
         out[start : start + len(frames)] = frames
-        slices.extend(_placed_frames(ref, decoded, number))
+        slices.extend(_placed_frames(ref, decoded.found, number))
     if first is None:
         raise Unreadable("it has no files")
     volume = _volume_of(ref, slices, first.found)
@@ -69,6 +70,17 @@ def read(ref: ImageRef) -> Image:
         pixels=np.ascontiguousarray(stack), spacing_mm=volume.spacing_mm, affine_lps=volume.affine_lps,
         modality=ref.modality, colour=ref.colour, window=first.window,
     )  # fmt: skip
+
+
+def affine(ref: ImageRef) -> Array | None:
+    """LPS affine from the headers alone; None where they do not say it. Raises `Unreadable`."""
+    slices: list[Slice] = []
+    found: Json = None
+    for number, path in enumerate(ref.files):
+        with open(path, "rb") as file:
+            found = scan(Path(path), file.read(HEAD_BYTES))
+        slices.extend(_placed_frames(ref, found, number))
+    return _volume_of(ref, slices, found).affine_lps
 
 
 def _decoded(path: str, ref: ImageRef) -> Decoded:
@@ -89,9 +101,9 @@ def _picked(ref: ImageRef, decoded: Decoded) -> Array:
     return decoded.frames[list(numbers)]
 
 
-def _placed_frames(ref: ImageRef, decoded: Decoded, file: int) -> Iterator[Slice]:
+def _placed_frames(ref: ImageRef, found: Json, file: int) -> Iterator[Slice]:
     kind, _, which = ref.item.partition(":")
-    every = _slices(file, decoded.found)
+    every = _slices(file, found)
     yield from (every[number] for number in _numbers(which)) if kind == "frames" else every[:1]
 
 

@@ -84,6 +84,13 @@ def read(ref: ImageRef) -> Image:
     return Image(pixels=pixels, spacing_mm=spacing, affine_lps=affine, colour=colour)
 
 
+def affine(ref: ImageRef) -> Array | None:
+    """LPS affine from the header alone; None where it does not say it. Raises `Unreadable`."""
+    path = Path(ref.files[0])
+    with _explained(path):
+        return _geometry(_opened(path))[0]
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:

@@ -1,0 +1,163 @@
+"""Masks that belong to images, looked at: their values, whether they lie on the image's grid, and the truth they make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medloop import readers
+from medloop.compute import Compute, Died
+from medloop.errors import InputError, Unreadable
+from medloop.labels._labelled import problem
+from medloop.labels._mask_classes import Meanings, by_themselves, lookup, nameless, target_of
+from medloop.labels._truths import tally
+from medloop.readers.labelmap import Grid, named, reference
+from medloop.types import Array, Image, ImageRef, Json, Truth
+
+_AWAY = 0.25
+_TOLD = 6
+_CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image and its mask."""
+
+    image: ImageRef
+    mask: ImageRef
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A mask once read: ``values`` with their voxels; ``ref``: how to read it on the image's grid, None where it cannot be used;
+    ``says``: what a person must know of it.
+    """
+
+    values: tuple[tuple[int, int], ...] = ()
+    ref: ImageRef | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Masks:
+    """``truth``: rows those of the images. ``problems`` and ``found`` as in `Labelled`. ``empty``: masks without any class."""
+
+    truth: Truth
+    problems: list[dict[str, Json]]
+    found: list[dict[str, Json]]
+    empty: int
+
+
+def read(
+    refs: Sequence[ImageRef], masks: Sequence[ImageRef | None], meanings: Meanings | None, compute: Compute | None = None
+) -> Masks:
+    """The truth that masks make, one of each image or None. Without ``meanings`` each value but 0 is its own class.
+
+    Raises `InputError` for masks that hold no class at all, or more values than a mask has.
+    """
+    rows = [row for row, mask in enumerate(masks) if mask is not None]
+    jobs = [Pair(refs[row], mask) for row, mask in enumerate(masks) if mask is not None]
+    seen = [_alive(each) for each in (compute or Compute(0)).map(look, jobs, label="Reading masks", total=len(jobs), chunk=_CHUNK)]
+    values = {value for each in seen for value, _ in each.values}
+    meanings = meanings or by_themselves(values)
+    target = target_of(meanings)
+    if not target.classes:
+        raise _all_empty(len(seen))
+    of = lookup(meanings, values)
+    counts = [_counts(each, dict(of), len(target.classes)) for each in seen if each.ref is not None]
+    kept: list[ImageRef | None] = [None] * len(refs)
+    for row, each in zip(rows, seen, strict=True):
+        kept[row] = each.ref
+    return Masks(
+        truth=Truth(target=target, known=np.array([ref is not None for ref in kept], dtype=np.bool_), masks=tuple(kept), lookup=of),
+        problems=_problems(jobs, seen, meanings),
+        found=tally(target, counts),
+        empty=sum(not any(each) for each in counts),
+    )
+
+
+def look(pair: Pair) -> Seen:
+    """Read one mask and compare its grid with the image's. Runs in worker processes."""
+    try:
+        plain = reference(pair.mask)
+        map_ = readers.read(plain)
+        onto, says = _onto(pair, map_)
+    except Unreadable as error:
+        return Seen(says=f"the mask cannot be used: {error}")
+    values, voxels = np.unique(map_.pixels, return_counts=True)
+    counts = tuple((int(value), int(count)) for value, count in zip(values, voxels, strict=True))
+    return Seen(counts, plain if onto is None else reference(pair.mask, onto), says)
+
+
+def _alive(answer: Seen | Died) -> Seen:
+    return Seen(says=f"the mask cannot be used: {answer.reason}") if isinstance(answer, Died) else answer
+
+
+def _onto(pair: Pair, map_: Image) -> tuple[Grid | None, str]:
+    """The image's grid where the mask lies on another one, with words for it. Raises `Unreadable` where they cannot be compared."""
+    shape, size = pair.image.shape[2:], map_.pixels.shape[2:]
+    affine = readers.affine(pair.image) if pair.image.spacing_mm is not None and map_.affine_lps is not None else None
+    if affine is None or map_.affine_lps is None:
+        if shape != size:
+            raise Unreadable(f"its size is {_size(size)}, that of the image {_size(shape)}")
+        return None, ""
+    if shape == size and _apart(affine, map_.affine_lps, shape) < _AWAY:
+        return None, ""
+    if not _meet(affine, shape, map_.affine_lps, size):
+        raise Unreadable("it lies elsewhere in the patient than the image")
+    how = f"{_size(size)}, the image's {_size(shape)}" if shape != size else "of the same size but placed otherwise"
+    return Grid((shape[0], shape[1], shape[2]), affine), f"its grid ({how}) is not the image's: it is resampled, nearest voxel"
+
+
+def _size(shape: Sequence[int]) -> str:
+    z, y, x = shape
+    return f"{x} × {y}" if z == 1 else f"{x} × {y} × {z}"
+
+
+def _corners(shape: Sequence[int]) -> Array:
+    """``(4, 8)``: indices ``(x, y, z, 1)`` of the corner voxels."""
+    z, y, x = (length - 1 for length in shape)
+    return np.array([(i, j, k, 1) for i in (0, x) for j in (0, y) for k in (0, z)], dtype=np.float64).T
+
+
+def _apart(one: Array, two: Array, shape: Sequence[int]) -> float:
+    """How far a corner voxel lies from where the other affine puts it, in voxels."""
+    return float(np.abs(np.linalg.inv(one) @ two @ _corners(shape) - _corners(shape)).max())
+
+
+def _meet(image: Array, shape: Sequence[int], mask: Array, size: Sequence[int]) -> bool:
+    """Whether the boxes of the two grids overlap, in voxels of the image."""
+    inside = (np.linalg.inv(image) @ mask @ _corners(size))[:3]
+    most = np.array(shape[::-1]) - 1
+    return bool(((inside.max(axis=1) >= 0) & (inside.min(axis=1) <= most)).all())
+
+
+def _counts(seen: Seen, of: dict[int, int], classes: int) -> list[int]:
+    """Voxels of each class."""
+    counted: Counter[int] = Counter()
+    for value, voxels in seen.values:
+        counted[of[value]] += voxels
+    return [counted[k + 1] for k in range(classes)]
+
+
+def _problems(jobs: Sequence[Pair], seen: Sequence[Seen], meanings: Meanings) -> list[dict[str, Json]]:
+    told = [problem(None, job.mask.name, each.says) for job, each in zip(jobs, seen, strict=True) if each.says]
+    for job, each in zip(jobs, seen, strict=True):
+        if odd := nameless(meanings, (value for value, _ in each.values)):
+            names = ", ".join(map(named, odd[:_TOLD])) + (", ..." if len(odd) > _TOLD else "")
+            word = "value" if len(odd) == 1 else "values"
+            voxels = sum(count for value, count in each.values if value in odd)
+            told.append(problem(None, job.mask.name, f"the {word} {names} ({voxels} voxels) has no class: taken as unknown"))
+    return told
+
+
+def _all_empty(count: int) -> InputError:
+    return InputError(
+        "empty-masks",
+        got=f"None of the {count} masks that fit an image holds any value but 0." if count else "No mask fits an image.",
+        allowed="Masks in which some voxels have a value.",
+        fix="Check --masks, and with medloop inspect which masks were found.",
+    )
