@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from medloop.types import Json
 
 DEFAULT = "tf_efficientnet_lite0"
 """Its weights come with a package, so it needs no network."""
+_COLOURS = 3
 _QUARTERS = 4
 _SMALLEST = 32
 _FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
@@ -38,7 +39,10 @@ class BackboneSpec:
     ``side``: pixels of the longer side of what the network sees; one that cuts it into patches sees a square of whole patches.
     ``stages``: which maps, shallow to deep, from 0 (-1 is the deepest); ``()`` is all. ``level``: each image is brought to the same
     mean and standard deviation first. ``weights``: ``pretrained``, the path of a file, or ``none`` (a random start: for tests, and
-    where a saved state is loaded afterwards).
+    where a saved state is loaded afterwards). ``channels``: of what comes in, each seen by itself, such as contrasts or
+    neighbouring slices; 0 is one shown as grey, three as colours, of any other number the mean as grey. The first layer's weights
+    for red, green and blue are then repeated for the channels, in proportion, as timm does; weights that were learnt for so many
+    stay as they are.
     """
 
     name: str = DEFAULT
@@ -46,6 +50,7 @@ class BackboneSpec:
     stages: tuple[int, ...] = ()
     level: bool = False
     weights: str = "pretrained"
+    channels: int = 0
 
     def to_json(self) -> Json:
         """As plain JSON."""
@@ -74,13 +79,13 @@ class Backbone(torch.nn.Module):
         self._indices = [stage.index for stage in stages]
         self._patch = _patch(net)
         facts = weights.known(spec.name)
-        self.register_buffer("mean", torch.tensor(facts.mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(facts.std).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", _by_channel(facts.mean, spec.channels), persistent=False)
+        self.register_buffer("deviation", _by_channel(facts.std, spec.channels), persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """``(N, C, Y, X)`` uint8, or float from 0 to 255, to maps ``(N, C_i, Y_i, X_i)``, shallow to deep.
 
-        One channel is shown to the network as grey, three as red, green and blue; of any other number the mean is shown as grey.
+        How many channels there are, and what they are shown as: see `BackboneSpec`.
         """
         maps: list[torch.Tensor] = self.net.forward_intermediates(  # type: ignore[operator]
             self._seen(pixels), indices=self._indices, intermediates_only=True, output_fmt="NCHW", norm=False
@@ -88,13 +93,14 @@ class Backbone(torch.nn.Module):
         return maps
 
     def _seen(self, pixels: torch.Tensor) -> torch.Tensor:
-        """What the network is shown: ``(N, 3, Y', X')`` float, in the network's own scale."""
+        """What the network is shown: ``(N, 3, Y', X')``, or as many channels as its spec has, float, in the network's own scale."""
         values = pixels.to(self.mean.dtype) / 255  # type: ignore[arg-type]
-        if values.shape[1] not in (1, 3):
+        if not self.spec.channels and values.shape[1] not in (1, 3):
             values = values.mean(dim=1, keepdim=True)
         if self.spec.level:
-            middle = values.mean(dim=(1, 2, 3), keepdim=True)
-            spread = (values - middle).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            over = (2, 3) if self.spec.channels else (1, 2, 3)
+            middle = values.mean(dim=over, keepdim=True)
+            spread = (values - middle).square().mean(dim=over, keepdim=True).sqrt()
             values = (values - middle) / (spread + 1 / 255) * _SPREAD + _GREY
         return (_resized(values, self.spec.side, self._patch) - self.mean) / self.deviation  # type: ignore[operator]
 
@@ -161,7 +167,7 @@ def build(spec: BackboneSpec, *, state: Mapping[str, torch.Tensor] | None = None
 
 def _skeleton(spec: BackboneSpec) -> Any:
     """The whole network with random weights. One that cuts the image into patches is made for the side that it will see."""
-    net = timm.create_model(spec.name, pretrained=False)
+    net = timm.create_model(spec.name, pretrained=False, in_chans=spec.channels or _COLOURS)
     if (patch := _patch(net)) > 1:
         side = _whole(spec.side, patch)
         net.set_input_size(img_size=(side, side))
@@ -196,8 +202,8 @@ def _load(net: Any, whole: Mapping[str, torch.Tensor], given: State, spec: Backb
 
     ``whole``: the tensors of the network before its last layers were dropped.
     """
-    given = _converted(net, given)
     wanted = net.state_dict()
+    given = _repeated(net, _converted(net, given), wanted)
     missing = [name for name in wanted if name not in given and not name.endswith(_COUNTER)]
     other = [name for name, tensor in wanted.items() if name in given and given[name].shape != tensor.shape]
     parts = {name.split(".")[0] for name in wanted}
@@ -225,6 +231,20 @@ def _converted(net: Any, given: State) -> State:
             except TypeError:
                 return dict(convert(dict(given)))
     return given
+
+
+def _repeated(net: Any, given: State, wanted: State) -> State:
+    """With the first layer's weights for three colours repeated for as many channels as the network takes."""
+    first = net.pretrained_cfg["first_conv"]
+    for name in [f"{each}.weight" for each in ([first] if isinstance(first, str) else first)]:
+        if name in given and name in wanted and given[name].shape[1:2] == (_COLOURS,) != wanted[name].shape[1:2]:
+            given = {**given, name: timm.models.adapt_input_conv(wanted[name].shape[1], given[name])}
+    return given
+
+
+def _by_channel(values: Sequence[float], channels: int) -> torch.Tensor:
+    """A number for each colour, ``(1, 3, 1, 1)``, or for each of the channels that take their weights."""
+    return torch.tensor([values[each % _COLOURS] for each in range(channels or _COLOURS)]).reshape(1, -1, 1, 1)
 
 
 def _resized(values: torch.Tensor, side: int, patch: int) -> torch.Tensor:

@@ -6,31 +6,44 @@ A flat picture goes through the backbone as it is. A volume goes slice by slice,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from medloop.networks import necks
 from medloop.networks.backbones import Backbone
 from medloop.networks.classifier import Answer, ClassifierSpec
+from medloop.networks.heads.boxes import BoxHead
 from medloop.networks.heads.masks import MaskHead
-from medloop.networks.pyramid import Pyramid
+from medloop.networks.heads.reconstruction import ImageHead
+from medloop.networks.heads.similarity import SimilarityHead
+from medloop.networks.pyramid import Pyramid, enlarged
 from medloop.torch_compat import torch
 from medloop.types import Json
 
-OUTPUTS = ("classes", "masks")
+OUTPUTS = ("classes", "masks", "centres", "sizes", "measures", "image", "embedding")
 """What can be asked, in this order."""
+_OF_PLACES = {"masks", "centres", "sizes", "image"}
+_IMAGE_STRIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class MultitaskSpec:
     """What stands on a backbone; 0 is: not asked.
 
-    ``columns``: of raw scores of classes. ``masks``: K kinds of tissue. ``regions``, ``join``, ``dropout``: of what is asked of the
-    case, see `ClassifierSpec`. ``width``: of the pyramid. ``context``: neighbours of a slice, each side, that it is seen with.
+    ``columns``: of raw scores of classes. ``masks``: K kinds of tissue. ``boxes``: K kinds of findings, whose centres are told
+    every ``stride`` pixels. ``measures``: numbers. ``image``: whether the image itself is made up. ``embedding``: numbers of the
+    place of a case among others of its kind, of which there are ``kinds``. ``regions``, ``join``, ``dropout``: of what is asked of
+    the case, see `ClassifierSpec`. ``width``: of the pyramid. ``context``: neighbours of a slice, each side, that it is seen with.
     """
 
     columns: int = 0
     masks: int = 0
+    boxes: int = 0
+    stride: int = 8
+    measures: int = 0
+    image: bool = False
+    embedding: int = 0
+    kinds: int = 0
     regions: tuple[int, ...] = (1,)
     join: str = "mean"
     dropout: float = 0.0
@@ -40,8 +53,12 @@ class MultitaskSpec:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of what is asked, in the order of `OUTPUTS`."""
-        asked = {"classes": self.columns, "masks": self.masks}
-        return tuple(name for name in OUTPUTS if asked[name])
+        given = {"classes": self.columns, "centres": self.boxes, "sizes": self.boxes} | asdict(self)
+        return tuple(name for name in OUTPUTS if given[name])
+
+    def of_case(self, columns: int) -> ClassifierSpec:
+        """Of an answer to the case as a whole."""
+        return ClassifierSpec(columns, self.regions, self.join, dropout=self.dropout)
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON."""
@@ -56,21 +73,34 @@ class MultitaskSpec:
 class Multitask(torch.nn.Module):
     """Prepared pixels ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)``, uint8 or float 0 to 255, to answers by name.
 
-    ``classes``: ``(N, columns)``. ``masks``: scores ``(N, K + 1, [Z,] Y, X)`` for every pixel that came in. ``asked``: the names that
-    `forward` answers; fewer than the spec has cost less.
+    ``classes``: ``(N, columns)``. ``masks``: scores ``(N, K + 1, [Z,] Y, X)`` for every pixel that came in. ``centres``: ``(N, K,
+    [Z,] y, x)`` and ``sizes``: ``(N, 4, [Z,] y, x)``, a cell for every ``stride`` pixels (see `heads.boxes`). ``measures``: ``(N,
+    M)``. ``image``: ``(N, 1, [Z,] y', x')`` (see `heads.reconstruction`). ``embedding``: ``(N, E)`` of length 1; where they are
+    asked, ``proxies`` ``(kinds, E)`` of the kinds of cases.
     """
 
     def __init__(self, backbone: Backbone, spec: MultitaskSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.asked = spec.outputs
         self.backbone = backbone
         self.pool = necks.Pool(backbone.channels, spec.regions)
+        width = self.pool.width
         if spec.columns:
-            self.answer = Answer(self.pool.width, ClassifierSpec(spec.columns, spec.regions, spec.join, dropout=spec.dropout))
-        if spec.masks:
+            self.answer = Answer(width, spec.of_case(spec.columns))
+        if spec.measures:
+            self.measures = Answer(width, spec.of_case(spec.measures))
+        if spec.embedding:
+            self.embedding = SimilarityHead(width, spec.of_case(spec.embedding), spec.kinds)
+        if set(spec.outputs) & _OF_PLACES:
             self.pyramid = Pyramid(backbone.channels, backbone.reductions, spec.width)
+        if spec.masks:
             self.masks = MaskHead(self.pyramid.widths[0], spec.masks)
+        if spec.boxes:
+            self._at = self.pyramid.nearest(spec.stride)
+            self.boxes = BoxHead(self.pyramid.widths[self._at], spec.boxes, spec.stride)
+        if spec.image:
+            self._coarse = self.pyramid.nearest(_IMAGE_STRIDE)
+            self.image = ImageHead(self.pyramid.widths[self._coarse])
 
     def blocks(self) -> list[list[torch.nn.Parameter]]:
         """Parameters from the stem to the heads; all that stands on the backbone is the last block."""
@@ -78,8 +108,8 @@ class Multitask(torch.nn.Module):
         return [*self.backbone.blocks(), [each for each in self.parameters() if id(each) not in own]]
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What is `asked`, by name."""
-        return self.answers(self.maps(pixels), pixels)
+        """All that the spec asks, by name."""
+        return self.answers(self.maps(pixels), pixels, self.spec.outputs)
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pooled numbers of every slice, ``(N, S, width)``; a flat picture has one."""
@@ -90,13 +120,41 @@ class Multitask(torch.nn.Module):
         found: list[torch.Tensor] = self.backbone(slices(pixels, self.spec.context))
         return found
 
-    def answers(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What is `asked`, from the maps of these pixels."""
+    def answers(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
+        """What is asked, from the maps of these pixels; little is cheaper than much."""
+        found = self._of_case(self._pooled(maps, pixels), asked) if set(asked) - _OF_PLACES else {}
+        if set(asked) & _OF_PLACES:
+            found |= self._of_places(self.pyramid(maps), pixels, asked)
+        return found
+
+    def learn_levels(self, features: torch.Tensor) -> None:
+        """Put the numbers that reach the heads on one scale, learnt from training features ``(N, S, width)``."""
+        for part in self.modules():
+            if isinstance(part, necks.Level):
+                part.learn(features)
+
+    def _of_case(self, features: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
         found = {}
-        if "classes" in self.asked:
-            found["classes"] = self.answer(self._pooled(maps, pixels))
-        if "masks" in self.asked:
-            found["masks"] = stacked(self.masks(self.pyramid(maps)[0], pixels.shape[-2:]), pixels)
+        if "classes" in asked:
+            found["classes"] = self.answer(features)
+        if "measures" in asked:
+            found["measures"] = self.measures(features)
+        if "embedding" in asked:
+            found["embedding"] = self.embedding(features)
+        if "proxies" in asked:
+            found["proxies"] = self.embedding.places()
+        return found
+
+    def _of_places(self, levels: Sequence[torch.Tensor], pixels: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
+        found = {}
+        if "masks" in asked:
+            found["masks"] = stacked(self.masks(levels[0], pixels.shape[-2:]), pixels)
+        if "centres" in asked:
+            cells = [-(-int(side) // self.spec.stride) for side in pixels.shape[-2:]]
+            centres, sizes = self.boxes(enlarged(levels[self._at], cells))
+            found |= {"centres": stacked(centres, pixels), "sizes": stacked(sizes, pixels)}
+        if "image" in asked:
+            found["image"] = stacked(self.image(levels[self._coarse]), pixels)
         return found
 
     def _pooled(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,9 @@ statistics of the backbone's batch norms may stand still.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch.nn.functional import interpolate, relu
 
@@ -30,10 +32,12 @@ class Pyramid(torch.nn.Module):
         self.reductions = tuple(reductions)
         self.widths = tuple(max(_LEAST, width * min(each, _FULL) // _FULL // _GROUP * _GROUP) for each in reductions)
         self.across = torch.nn.ModuleList(torch.nn.Conv2d(*pair, 1) for pair in zip(channels, self.widths, strict=True))
-        self.up = torch.nn.ModuleList(
-            torch.nn.Conv2d(*pair, 1, bias=False) for pair in zip(self.widths[1:], self.widths, strict=False)
-        )
+        self.up = torch.nn.ModuleList(torch.nn.Conv2d(deep, here, 1, bias=False) for here, deep in pairwise(self.widths))
         self.mix = torch.nn.ModuleList(Mix(each) for each in self.widths)
+
+    def nearest(self, reduction: int) -> int:
+        """The number of the map that comes nearest to so many pixels a cell."""
+        return min(range(len(self.reductions)), key=lambda level: abs(math.log(self.reductions[level] / reduction)))
 
     def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Shallow to deep, as they come."""

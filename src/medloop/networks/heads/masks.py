@@ -1,7 +1,7 @@
 """Masks: what each pixel belongs to. Scores of none and of K classes, taught by cross-entropy and soft Dice together.
 
-Dice over a batch (Milletari et al., 3DV 2016) sees a small class as well as a large one, cross-entropy has a slope everywhere; their
-sum is what nnU-Net learns with (Isensee et al., Nature Methods 2021).
+Dice over a batch (Milletari et al., 3DV 2016) sees a small class as well as a large one, cross-entropy has a slope everywhere;
+their sum is what nnU-Net learns with (Isensee et al., Nature Methods 2021).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ class MaskHead(torch.nn.Module):
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.scores = torch.nn.Conv2d(width, classes + 1, 1)
-        torch.nn.init.zeros_(self.scores.bias)
 
     def forward(self, values: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """``size``: ``(Y, X)`` of the picture."""
@@ -33,8 +32,8 @@ class MaskHead(torch.nn.Module):
 def loss(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Cross-entropy over the known pixels plus 1 - Dice, averaged over the classes that occur in them.
 
-    ``scores``: ``(N, K + 1, [Z,] Y, X)``. ``truth``: ``(N, [Z,] Y, X)`` uint8, `UNKNOWN` where nothing is known: that costs nothing,
-    and where all is unknown the loss is 0.
+    ``scores``: ``(N, K + 1, [Z,] Y, X)``. ``truth``: ``(N, [Z,] Y, X)`` uint8, `UNKNOWN` where nothing is known: that costs
+    nothing, and where all is unknown the loss is 0.
     """
     scores = scores.float()
     seen = truth != UNKNOWN
