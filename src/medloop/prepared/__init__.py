@@ -2,7 +2,18 @@
 
 from medloop.prepared.arrays import PreparedArrays, RowKind, open_shard
 from medloop.prepared.geometry import Geometry
+from medloop.prepared.masks import PreparedMasks, prepare_masks
 from medloop.prepared.placing import geometry_of
 from medloop.prepared.survey import Survey, survey
 
-__all__ = ["Geometry", "PreparedArrays", "RowKind", "Survey", "geometry_of", "open_shard", "survey"]
+__all__ = [
+    "Geometry",
+    "PreparedArrays",
+    "PreparedMasks",
+    "RowKind",
+    "Survey",
+    "geometry_of",
+    "open_shard",
+    "prepare_masks",
+    "survey",
+]

@@ -56,7 +56,7 @@ class _Line:
 
     @property
     def lower_nearest(self) -> Integers:
-        return np.ceil(self.place - 0.5 - _TIE).astype(np.int64)
+        return np.asarray(np.ceil(self.place - 0.5 - _TIE), np.int64)
 
     @property
     def outside(self) -> NDArray[np.bool_]:

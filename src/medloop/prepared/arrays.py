@@ -69,7 +69,7 @@ class PreparedArrays:
 
     def take(self, indices: ArrayLike) -> Array:
         """A copy ``(n, C, Z, Y, X)`` of these images, in the order of ``indices``."""
-        wanted = _positions(indices)
+        wanted = positions(indices)
         out = np.empty((len(wanted), *self.shape), self.dtype)
         shards = self.shards[wanted]
         for shard in np.unique(shards):
@@ -79,19 +79,19 @@ class PreparedArrays:
 
     def batches(self, indices: ArrayLike, size: int, *, stored: bool = False) -> Iterator[tuple[NDArray[np.int64], Array]]:
         """``(indices, pixels)`` of at most ``size`` images at a time; with ``stored`` in the order of the disk (quicker)."""
-        wanted = self.stored_order(indices) if stored else _positions(indices)
+        wanted = self.stored_order(indices) if stored else positions(indices)
         for start in range(0, len(wanted), size):
             part = wanted[start : start + size]
             yield part, self.take(part)
 
     def stored_order(self, indices: ArrayLike) -> NDArray[np.int64]:
         """The same indices, sorted by shard and row."""
-        wanted = _positions(indices)
+        wanted = positions(indices)
         return wanted[np.lexsort((self.rows[wanted], self.shards[wanted]))]
 
     def select(self, indices: ArrayLike) -> PreparedArrays:
         """These images as arrays of their own, in this order."""
-        wanted = _positions(indices)
+        wanted = positions(indices)
         return replace(
             self, shards=self.shards[wanted], rows=self.rows[wanted], kinds=self.kinds[wanted], digests=self.digests[wanted]
         )
@@ -101,7 +101,7 @@ class PreparedArrays:
 
         Map a shard with `open_shard`. Sort by `stored_order` first where the order does not matter: fewer, longer runs.
         """
-        wanted = _positions(indices)
+        wanted = positions(indices)
         shards = self.shards[wanted]
         cuts = np.flatnonzero(np.diff(shards)) + 1
         runs = np.split(wanted, cuts) if len(wanted) else []
@@ -144,7 +144,7 @@ class PreparedArrays:
         return [self.kind_list[number] for number in np.unique(self.kinds)]
 
 
-def _positions(indices: ArrayLike) -> NDArray[np.int64]:
+def positions(indices: ArrayLike) -> NDArray[np.int64]:
     """Indices, or a mask, as positions."""
     array = np.asarray(indices)
     return np.flatnonzero(array) if array.dtype == np.bool_ else array.astype(np.int64, copy=False).reshape(-1)

@@ -15,8 +15,8 @@ _CORNERS = np.array(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij")).reshape(
 def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
     """A mask on the grid of image ``row`` as read.
 
-    Labels ``(Z, Y, X)`` of whole numbers: the nearest one, 0 outside what was prepared. Scores ``(K + 1, Z, Y, X)``: linear, float32;
-    outside only channel 0, the background, is 1. Raises `Unreadable` where the prepared voxels have no place in the image.
+    Labels ``(Z, Y, X)`` of whole numbers: the nearest one, 0 outside what was prepared. Scores ``(K + 1, Z, Y, X)``: linear,
+    float32; outside only channel 0, the background, is 1. Raises `Unreadable` where the prepared voxels have no place in the image.
     """
     back, shape = _back(geometry, row)
     if mask.ndim == 3:

@@ -16,24 +16,16 @@ class Geometry:
 
     ``matrix``: ``(N, 4, 4)`` float64, takes the index ``(x, y, z, 1)`` of a prepared voxel's centre to that in the image as read;
     NaN where the voxels have no place there (frames taken for slices). ``shape``: ``(N, 3)`` voxels ``z, y, x`` of the image as
-    read. ``spacing_mm``: ``(N, 3)`` of it, NaN where unknown. ``affine_lps``: ``(N, 4, 4)``, its index to LPS millimetres, NaN
-    where unknown; None: nowhere known.
+    read. ``spacing_mm``: ``(N, 3)`` of it, NaN where unknown.
     """
 
     matrix: Floats
     shape: Integers
     spacing_mm: Floats
-    affine_lps: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.matrix)
 
     def select(self, indices: NDArray[np.int64]) -> Geometry:
         """These images, in this order."""
-        affine = None if self.affine_lps is None else self.affine_lps[indices]
-        return Geometry(self.matrix[indices], self.shape[indices], self.spacing_mm[indices], affine)
-
-    def affine(self, row: int) -> Floats | None:
-        """``(4, 4)``: the affine of one image as read, None where unknown."""
-        known = self.affine_lps is not None and bool(np.isfinite(self.affine_lps[row]).all())
-        return np.asarray(self.affine_lps[row]) if known and self.affine_lps is not None else None
+        return Geometry(self.matrix[indices], self.shape[indices], self.spacing_mm[indices])

@@ -32,7 +32,7 @@ def geometry_of(survey: Survey, *, compute: Compute | None = None, tell: Progres
     digests = [bytes.fromhex(ref.digest) for ref in survey.refs]
     with explained(survey.folder), ArrayCache(survey.folder) as index:
         rows = _rows(index, str(keys.place), digests)
-        missing = np.flatnonzero(np.isnan(rows[:, 24])).tolist()
+        missing = np.flatnonzero(np.isnan(rows[:, 12])).tolist()
         if missing:
             workers = Compute(0) if compute is None else compute
             runs = list(cut(survey.refs, missing, workers.workers))
@@ -40,13 +40,13 @@ def geometry_of(survey: Survey, *, compute: Compute | None = None, tell: Progres
             for _ in carefully(run, runs, lambda each: job.on([survey.refs[at] for at in each]), workers, "Finding places", tell):
                 pass
             rows = _rows(index, str(keys.place), digests)
-    lost = np.isnan(rows[:, 24])
-    rows[lost, 24:27] = np.array([ref.shape[2:] for ref in survey.refs], np.float64).reshape(-1, 3)[lost]
+    lost = np.isnan(rows[:, 12])
+    rows[lost, 12:15] = np.array([ref.shape[2:] for ref in survey.refs], np.float64).reshape(-1, 3)[lost]
     return _places.geometry_from(rows)
 
 
 def _rows(index: ArrayCache, key: str, digests: Sequence[bytes]) -> Floats:
-    """``(N, 30)``: NaN where nothing is kept."""
+    """``(N, 18)``: NaN where nothing is kept."""
     places = index.places(key, list(set(digests)))
     rows = np.full((len(digests), _places.SIZE), np.nan)
     table = np.array([places.get(digest, (-1, 0, 0)) for digest in digests], np.int64).reshape(-1, 3)
