@@ -43,6 +43,10 @@ class SourceRequest:
     """Which files are masks of the images, as a glob such as '*.png' or 'masks/*.nii.gz'; matched to images by name or folder."""
     mask_classes: str | None = None
     """What the masks' values mean: 128=cytoplasm,255=nucleus; #ff0000=tumour; a table of value and name (default: each its own)."""
+    channels: str | None = None
+    """Which files of a case are its channels, in order, as name=glob: flair='*FLAIR*',t1='*T1_*' (default: each file is a case)."""
+    case_by: str | None = None
+    """What the files of one case share: parent (their folder, the default), or an expression with a group such as '(sub-\\d+)_'."""
     id_column: str | None = None
     """The table's column that names the image (recognised if left out)."""
     label_columns: str | None = None
@@ -87,8 +91,10 @@ class InspectResult:
     """How the labels were read, in a sentence."""
     columns: list[dict[str, str]]
     """``column``, ``read_as`` and ``because`` of every column of the table."""
+    further: list[dict[str, Json]]
+    """Masks, boxes and measures: ``target``, ``class``, ``cases`` that have it, ``count`` in all, ``of`` what (boxes, voxels)."""
     label_problems: list[dict[str, Json]]
-    """Rows without image, images without row, ambiguous names: ``row``, ``name``, ``problem``."""
+    """Rows without image, images without row, ambiguous names, unusable masks and boxes: ``row``, ``name``, ``problem``."""
     series: list[dict[str, Json]]
     duplicates: list[list[str]]
     """Groups of cases with the same picture (exact or near)."""
@@ -223,6 +229,10 @@ class PredictRequest:
     """A folder, a file, or an .npz."""
     images: str | None = None
     """Which files are images, as a glob."""
+    channels: str | None = None
+    """Which files of a case are its channels, as name=glob (default: as the model learnt)."""
+    case_by: str | None = None
+    """What the files of one case share: parent, or an expression with a group (default: as the model learnt)."""
     out: str | None = None
     """CSV to write (default: predictions.csv in the current folder)."""
     explain: bool = False

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from medloop.evaluation import calibration, decisions, scores, subgroups
-from medloop.evaluation.evidence import Answers, CurvePoint, Evidence
+from medloop import targets
+from medloop.evaluation import calibration, decisions, detection, matching, scores, subgroups
+from medloop.evaluation.curves import Line
+from medloop.evaluation.decisions import Decided
+from medloop.evaluation.evidence import Agreement, Answers, CurvePoint, Evidence, Overlay, StructuredEvidence
 from medloop.evaluation.shift import Fact, Shift
-from medloop.reporting import Explained, explain_page, heat_picture
+from medloop.reporting import Explained, explain_page, heat_picture, overlay
 from medloop.requests import DatasetSummary, EvaluateResult, InspectResult, LearnResult
-from medloop.types import Image, Metric, Prediction, Target, TargetKind
+from medloop.types import Findings, Image, Metric, Prediction, Target, TargetKind, Violation
 from medloop.wire import to_json
 
 TARGETS = {
@@ -132,6 +135,87 @@ def with_heat(given: Evidence) -> Evidence:
     return replace(given, heat=looked, heat_says="Heat, found by covering.", augmented=copies)
 
 
+CELL = Target(TargetKind.MASKS, ("cytoplasm", "nucleus"), name="masks")
+SPOTS = Target(TargetKind.BOXES, ("red cell", "platelet"), name="boxes")
+
+
+def outlined(count: int = 24) -> StructuredEvidence:
+    """Round cells, found a little beside where they are."""
+    cells, draw = targets.of(TargetKind.MASKS), np.random.default_rng(6)
+    y, x = np.mgrid[:64, :64] - 32
+    pairs = []
+    for k in range(count):
+        off, size = draw.normal(0, 0.4 + 0.12 * k, 2), 10 + k % 9
+        truth, answer = (
+            ((np.hypot(y - dy, x - dx) < size + 6).astype(np.uint8) + (np.hypot(y - dy, x - dx) < size))[None].astype(np.uint8)
+            for dy, dx in ((0, 0), off)
+        )
+        pairs.append((Findings(str(k), mask=answer), Findings(str(k), mask=truth)))
+    tallies = [cells.tally(CELL, answer, truth, (1.0, 0.5, 0.5)) for answer, truth in pairs]
+    broken = Violation("nucleus inside the cell", "12 % outside", "at most 5 % outside")
+    return _structured(CELL, cells, pairs, tallies, violations=(("scan_0003.png", broken), ("scan_0007.png", broken)))
+
+
+def boxed(count: int = 24) -> StructuredEvidence:
+    """Cells found as boxes, some missed, some made up."""
+    spots, draw = targets.of(TargetKind.BOXES), np.random.default_rng(7)
+    pairs = []
+    for k in range(count):
+        corner = draw.integers(0, 40, (5, 2)).astype(float)
+        size = draw.uniform(8, 20, (5, 2))
+        truth = np.c_[np.zeros(5), corner, np.ones(5), corner + size]
+        answer = truth + np.c_[np.zeros(5), draw.normal(0, 1, (5, 2)), np.zeros(5), draw.normal(0, 1, (5, 2))]
+        answer[4] += [0, 30, 30, 0, 30, 30]
+        kinds, scores = np.array([0, 0, 0, 1, 1]), draw.uniform(0.4, 1, 5)
+        pairs.append((Findings(str(k), None, answer, kinds, scores), Findings(str(k), None, truth, kinds, np.ones(5))))
+    tallies = [spots.tally(SPOTS, answer, truth, None) for answer, truth in pairs]
+    found = matching.pairs(tallies, 0.5)
+    return _structured(
+        SPOTS, spots, pairs, tallies,
+        agreement=(Agreement("longest diameter", found.unit, found.diameter, found.diameter_found),),
+        froc={name: Line(*detection.curve(tallies, k)) for k, name in enumerate(SPOTS.classes)},
+    )  # fmt: skip
+
+
+def _structured(target, module, pairs, tallies, **more) -> StructuredEvidence:
+    figures = module.metrics(target, tallies, np.arange(len(tallies)))
+    alone = [module.metrics(target, [each], np.zeros(1, np.int64)) for each in tallies]
+    values = {name: np.array([np.nan if each[name].value is None else each[name].value for each in alone]) for name in figures}
+    merits = np.array([module.merit(each) for each in tallies])
+    order = np.argsort(merits)
+
+    def shown(places):
+        images = [Image(np.moveaxis(pictures(int(k)), -1, 0)[None, :, None], colour=True) for k in places]
+        return tuple(Overlay(int(k), overlay(image, target, *pairs[k])) for k, image in zip(places, images, strict=True))
+
+    return StructuredEvidence(
+        target=target, names=tuple(f"scan_{k:04d}.png" for k in range(len(pairs))), figures=figures, by_case=values, merits=merits,
+        overlays=(("Worst cases", shown(order[:4])), ("Best cases", shown(order[::-1][:4]))), unknown=3, **more,
+    )  # fmt: skip
+
+
+def with_structured(given: Evidence) -> Evidence:
+    """The same with outlines and boxes beside classes, and with the weights of their losses."""
+    rows = [{**row, "weights": {"classes": 1.0, "masks": 0.5 + 0.1 * row["epoch"], "boxes": 2 / row["epoch"]}} for row in history()]
+    search = ({"trial": 0, "rung": "multitask", "state": "complete", "score": 0.9, "history": rows},)
+    return replace(given, structured=(outlined(), boxed()), search=search)
+
+
+def only_outlines() -> Evidence:
+    """Nothing but masks is learnt."""
+    found = outlined()
+    count = len(found.names)
+    blank = Decided(None, ("",) * count, np.full(count, np.nan), np.zeros(count, bool))
+    answers = Answers(
+        names=found.names, values=np.zeros(count), probabilities=np.zeros((count, 0)), decided=blank, patients=np.arange(count)
+    )
+    return Evidence(
+        target=CELL, protocol="out-of-fold", answers=answers, decision=decisions.Decision(str(CELL.kind)), structured=(found,),
+        split_classes={"train": {"cases": count}}, split_patients={"train": count}, recipe_toml=RECIPE,
+        versions={"medloop": "0.1.0"}, source="scans", picture=pictures,
+    )  # fmt: skip
+
+
 def explained(given: Evidence) -> str:
     """An explanation sheet."""
     answers = given.answers
@@ -163,12 +247,17 @@ def summary(given: Evidence) -> DatasetSummary:
 def figures(given: Evidence):
     """The figures of `evidence`."""
     answers = given.answers
-    return scores.score(given.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients)
+    further = {name: metric for each in given.structured for name, metric in each.figures.items()}
+    if given.target.kind.structured:
+        return further
+    return further | scores.score(given.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients)
 
 
 def groups(given: Evidence):
     """The subgroups of `evidence` as results state them."""
     answers = given.answers
+    if given.target.kind.structured:
+        return []
     rows = subgroups.table(
         given.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients, answers.attributes
     )
@@ -210,7 +299,7 @@ def history(folds=3, epochs=6):
 
 def learnt(given: Evidence, **changes) -> LearnResult:
     """The result beside `evidence`."""
-    name = "r2" if given.target.kind is TargetKind.NUMBER else "auc"
+    name = "r2" if given.target.kind is TargetKind.NUMBER else "dice" if given.target.kind.structured else "auc"
     result = LearnResult(
         run="/home/someone/medloop-workspace/runs/20260101-120000-classical",
         model="/home/someone/medloop-workspace/runs/20260101-120000-classical/model",
@@ -262,6 +351,7 @@ def inspected() -> InspectResult:
             {"column": "image", "read_as": "name of the image", "because": "400 of 402 values name a file"},
             {"column": "finding", "read_as": "class", "because": "it holds 2 different words"},
         ],
+        further=[{"target": "masks", "class": "tumour", "cases": 12, "count": 4096, "of": "voxels"}],
         label_problems=[{"row": 17, "name": "scan_0999.png", "problem": "no image of that name"}],
         series=[{"series": "1.2.3", "slices": 40, "says": "one volume"}],
         duplicates=[["scan_0001.png", "scan_0002.png"], ["scan_0010.png", "scan_0011.png", "scan_0012.png"]],

@@ -26,9 +26,10 @@ def _(result: r.InspectResult) -> str:
         f"{result.files} files: {result.used} used, {len(result.rejected)} rejected. {result.cases} cases of {patients}.",
         f"Labels: {result.layout}" if result.layout else "Labels: none read.",
         *(f"  {name}: {count}" for name, count in result.classes.items()),
+        *(f"  {each['target']}, {each['class']}: {each['count']} {each['of']} in {each['cases']} cases" for each in result.further),
     ]
     lines += _reasons(result.rejected)
-    lines += _some("rows and images that did not match", [_problem(each) for each in result.label_problems])
+    lines += _some("problems with the labels", [_problem(each) for each in result.label_problems])
     lines += _some("groups of the same picture", [" = ".join(group) for group in result.duplicates])
     lines += _some("leaks between splits", [f"{each['a']} / {each['b']} ({each['kind']})" for each in result.leaks])
     lines += _some("pictures under two labels", [str(each.get("says") or each) for each in result.conflicts])

@@ -38,7 +38,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
     ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
-        collection = collect(request.src, request.images, means, masks=request.masks)
+        collection = collect(request, means)
         labelled, unread = _labels(collection, request, compute)
         seen = look(collection.refs, None, means)
         labelled = None if labelled is None else _readable(labelled, seen)
@@ -94,7 +94,7 @@ def _result(
     clock: Clock,
 ) -> InspectResult:
     refs = seen.survey.refs
-    rejected = [*collection.rejected, *_files_of(seen.rejected, collection)]
+    rejected = [*_without_label_files(collection, labelled), *_files_of(seen.rejected, collection)]
     return InspectResult(
         source=Path(request.src).name,
         files=len(collection.files),
@@ -106,6 +106,7 @@ def _result(
         target="" if labelled is None else labelled.target.kind.value,
         layout="" if labelled is None else labelled.layout,
         columns=[] if labelled is None else labelled.columns,
+        further=[] if labelled is None else labelled.found,
         label_problems=[] if labelled is None else labelled.problems,
         series=[to_json(each) for each in collection.series],
         duplicates=findings.duplicates,
@@ -121,6 +122,12 @@ def _result(
         seconds=round(clock.seconds, 2),
         report=str(report),
     )
+
+
+def _without_label_files(collection: Collection, labelled: Labelled | None) -> list[Rejected]:
+    """What was rejected as an image, without the files that labels were read from."""
+    used = frozenset() if labelled is None else labelled.files
+    return [each for each in collection.rejected if str(collection.root / each.path) not in used]
 
 
 def _files_of(rejected: Sequence[Rejected], collection: Collection) -> list[Rejected]:
@@ -146,6 +153,8 @@ def _class_counts(labelled: Labelled | None, dataset: Dataset | None) -> dict[st
     """Cases a class, of all labels that were read, also of classes too small to learn."""
     if labelled is None or not labelled.target.classes:
         return {} if dataset is None else counts(dataset)
+    if labelled.target.kind.structured:
+        return {each["class"]: each["cases"] for each in labelled.found if each["target"] == labelled.target.name}
     found = Counter(name for label in labelled.labels for name in _names(label.value))
     return {name: found[name] for name in labelled.target.classes}
 
@@ -153,7 +162,7 @@ def _class_counts(labelled: Labelled | None, dataset: Dataset | None) -> dict[st
 def _names(value: object) -> list[str]:
     if isinstance(value, tuple):
         return [name for name, on in value if on]
-    return [str(value)]
+    return [] if value == "" else [str(value)]
 
 
 def _classes(labelled: Labelled | None) -> dict[str, list[str]]:
@@ -162,7 +171,8 @@ def _classes(labelled: Labelled | None) -> dict[str, list[str]]:
     if labelled is None:
         return found
     for case, label in zip(labelled.cases, labelled.labels, strict=True):
-        for name in _names(label.value) if labelled.target.classes else ["all images"]:
+        plain = labelled.target.classes and not labelled.target.kind.structured
+        for name in _names(label.value) if plain else ["all images"]:
             found.setdefault(name, []).append(case.images[0].name)
     return dict(sorted(found.items()))
 
@@ -192,7 +202,12 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
 
 
 def _warnings(collection: Collection, findings: Findings) -> list[str]:
-    told = [*collection.warnings, *findings.notes, *(f"learn would refuse this: {each.got}" for each in findings.refusals)]
+    told = [
+        *collection.warnings,
+        *collection.notes,
+        *findings.notes,
+        *(f"learn would refuse this: {each.got}" for each in findings.refusals),
+    ]
     if findings.moved:
         told.append(f"{len(findings.moved)} validation cases would move to training, because their group or a copy is there.")
     return told

@@ -46,6 +46,7 @@ def inspect_page(result: InspectResult, picture: PictureOf | None = None, groups
         "rejected": _by_reason(result.rejected),
         "most_paths": _MOST_PATHS,
         "columns": growth.table(result.columns),
+        "further": growth.table(result.further),
         "problems": growth.table(result.label_problems[:_MOST_ROWS]),
         "split": _shares(result.split),
         "facts": [
@@ -119,7 +120,7 @@ def _notices(result: InspectResult) -> list[Notice]:
     if result.burnt_in_text:
         found.append(Notice("warn", f"{_count(len(result.burnt_in_text), 'picture')} with likely burnt-in text."))
     if result.label_problems:
-        found.append(Notice("warn", f"{_count(len(result.label_problems), 'row or image', 'rows or images')} without a match."))
+        found.append(Notice("warn", f"{_count(len(result.label_problems), 'problem')} with the labels, listed below."))
     found += [
         Notice("warn", f"Only {count} {'case is' if count == 1 else 'cases are'} ‘{name}’.")
         for name, count in result.classes.items()
