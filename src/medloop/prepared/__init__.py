@@ -1,6 +1,7 @@
 """Decoded once: facts of every picture and arrays mapped from disk."""
 
 from medloop.prepared.arrays import PreparedArrays, RowKind, open_shard
+from medloop.prepared.boxes import prepare_boxes
 from medloop.prepared.geometry import Geometry
 from medloop.prepared.masks import PreparedMasks, prepare_masks
 from medloop.prepared.placing import geometry_of
@@ -14,6 +15,7 @@ __all__ = [
     "Survey",
     "geometry_of",
     "open_shard",
+    "prepare_boxes",
     "prepare_masks",
     "survey",
 ]

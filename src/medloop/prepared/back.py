@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from medloop.errors import Unreadable
+from medloop.prep._grid import shifted
 from medloop.prepared._sampling import linear, nearest
 from medloop.prepared.geometry import Geometry
 from medloop.types import Array, Floats
 
 _CORNERS = np.array(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij")).reshape(3, 8).T
+_SLAB = 2**22
 
 
 def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
     """A mask on the grid of image ``row`` as read.
 
-    Labels ``(Z, Y, X)`` of whole numbers: the nearest one, 0 outside what was prepared. Scores ``(K + 1, Z, Y, X)``: linear,
-    float32; outside only channel 0, the background, is 1. Raises `Unreadable` where the prepared voxels have no place in the image.
+    Labels ``(Z, Y, X)`` of whole numbers: the nearest one, 0 outside what was prepared. Scores ``(K + 1, Z, Y, X)`` from 0 to 1, or
+    uint8 from 0 to 255: linear, float32 from 0 to 1; outside only channel 0, the background, is 1. Raises `Unreadable` where the
+    prepared voxels have no place in the image.
     """
     back, shape = _back(geometry, row)
-    if mask.ndim == 3:
-        return nearest(mask, back, shape)
-    out = np.empty((len(mask), *shape), np.float32)
-    for channel, scores in enumerate(mask):
-        out[channel] = linear(scores, back, shape, outside=float(channel == 0))
+    return nearest(mask, back, shape) if mask.ndim == 3 else _scores(mask, back, shape)
+
+
+def decided_as_read(scores: Array, geometry: Geometry, row: int, decide: Callable[[Floats], Array]) -> NDArray[np.uint8]:
+    """The mask ``(Z, Y, X)`` that ``decide`` makes of scores ``(K + 1, z, Y, X)`` as read, a few slices at a time.
+
+    Only about four million scored voxels are held at once, however large the image. ``scores`` and errors as in `mask_as_read`.
+    """
+    back, shape = _back(geometry, row)
+    out = np.empty(shape, np.uint8)
+    depth = max(1, _SLAB // max(1, shape[1] * shape[2]))
+    for start in range(0, shape[0], depth):
+        part = out[start : start + depth]
+        part[...] = decide(_scores(scores, back @ shifted((start, 0, 0)), part.shape))
     return out
 
 
@@ -42,7 +57,7 @@ def boxes_as_read(boxes: Array, geometry: Geometry, row: int) -> Array:
 
 
 def boxes_as_prepared(boxes: Array, geometry: Geometry, row: int) -> Array:
-    """The inverse of `boxes_as_read`. Boxes may lie partly or wholly outside the prepared voxels: cut them to your grid."""
+    """The inverse of `boxes_as_read`. They may lie partly or wholly outside the prepared voxels (`medloop.prepared.boxes`)."""
     matrix = geometry.matrix[row]
     return _boxes(boxes, np.linalg.inv(matrix) if np.isfinite(matrix).all() else matrix)
 
@@ -54,9 +69,18 @@ def _back(geometry: Geometry, row: int) -> tuple[Floats, tuple[int, ...]]:
     return np.linalg.inv(matrix), tuple(geometry.shape[row].tolist())
 
 
+def _scores(scores: Array, back: Floats, shape: tuple[int, ...]) -> Floats:
+    """``(K + 1, *shape)`` float32 from 0 to 1."""
+    out = np.empty((len(scores), *shape), np.float32)
+    for channel, part in enumerate(scores):
+        values = part.astype(np.float32) / np.float32(255) if part.dtype == np.uint8 else part
+        out[channel] = linear(values, back, shape, outside=float(channel == 0))
+    return out
+
+
 def _boxes(boxes: Array, matrix: Floats) -> Array:
     """Edges are half a voxel before the first centre and half a voxel behind the last."""
     edges = np.asarray(boxes, np.float64).reshape(-1, 2, 3)[:, :, ::-1]
-    corners = np.stack([edges[:, side, axis] for side, axis in zip(_CORNERS.ravel(), [0, 1, 2] * 8, strict=True)], axis=-1)
-    moved = (corners.reshape(-1, 8, 3) - 0.5) @ matrix[:3, :3].T + matrix[:3, 3] + 0.5
+    corners = edges[:, _CORNERS, [0, 1, 2]]
+    moved = (corners - 0.5) @ matrix[:3, :3].T + matrix[:3, 3] + 0.5
     return np.concatenate([moved.min(axis=1)[:, ::-1], moved.max(axis=1)[:, ::-1]], axis=1)
