@@ -144,7 +144,8 @@ class Target:
     """What to learn. For ``BINARY`` the second class is the positive one. ``NUMBER`` has no classes.
 
     ``MASKS`` and ``BOXES``: the kinds of tissue or finding; in a mask 0 is what is none of them, k + 1 the k-th. ``MEASURES``: the
-    names of what is measured, ``units`` their units (``mm``, ``mm2``, ``ml``, ``px`` or empty), in the same order.
+    names of what is measured, ``units`` their units (``mm``, ``mm2``, ``ml``, ``px``, ``px2``, ``px3``, ``1/mm``, or empty), in the
+    same order.
     """
 
     kind: TargetKind
