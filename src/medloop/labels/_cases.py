@@ -31,13 +31,18 @@ def case_of(ref: ImageRef, said: Said | None = None) -> Case:
     return Case(
         name=ref.name,
         images=(ref,),
-        patient=patient_of(said.patient, counted=True) or patient_of(ref.patient) or patient_folder(ref.name),
+        patient=patient_of(said.patient, counted=True) or patient_of(ref.patient) or patient_folder(_path(ref)),
         group=said.group,
         study=said.study or ref.study,
         site=site,
         given_split=said.split,
         attributes=tuple(sorted(attributes.items())),
     )
+
+
+def _path(ref: ImageRef) -> str:
+    """Where an image lies; one whose channels are several files has the name of their folder."""
+    return f"{ref.name}/" if ref.reader == "channels" else ref.name
 
 
 def folder_splits(refs: Sequence[ImageRef]) -> list[Split | None]:

@@ -28,7 +28,7 @@ class _Headers:
 
 def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult:
     """Headers and labels are read, a dozen images decoded; nothing is written."""
-    collection = collect(request.src, request.images, means, masks=request.masks, keep=False)
+    collection = collect(request, means, keep=False)
     labelled = labels.read(collection, request, means.compute)
     kind = prep.main_kind([case.images[0] for case in labelled.cases])
     refs = tuple(labelled.cases[at].images[0] for at in kind.kept)
@@ -37,7 +37,7 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
     reading = _reading_seconds(refs, steps) / max(1, means.compute.workers)
     budget = seconds_of(request.budget)
     scanning = sum(means.clock.timings.values())
-    warnings = [*findings.notes, *(f"{refusal.got} {refusal.fix}" for refusal in findings.refusals)]
+    warnings = [*collection.notes, *findings.notes, *(f"{refusal.got} {refusal.fix}" for refusal in findings.refusals)]
     if labelled.problems:
         warnings.append(f"{len(labelled.problems)} rows or images did not match each other; medloop inspect names them.")
     if unused := len(collection.rejected) + len(kind.left_out):

@@ -14,7 +14,8 @@ from medloop.loop._clock import Clock
 from medloop.prep import MainKind
 from medloop.prepared import Survey
 from medloop.progress import QUIET, Progress
-from medloop.readers import Collection
+from medloop.readers import Channels, Collection
+from medloop.requests import PredictRequest, SourceRequest
 from medloop.types import ImageRef, Rejected, Step
 from medloop.workspace import Workspace
 
@@ -46,11 +47,21 @@ class Seen:
     rejected: tuple[Rejected, ...]
 
 
-def collect(src: str, images: str | None, means: Means, *, masks: str | None = None, keep: bool = True) -> Collection:
-    """Find images by their headers. With ``keep`` the next time opens only files that changed. Raises `InputError`."""
+def collect(
+    request: SourceRequest | PredictRequest, means: Means, *, channels: Channels | None = None, keep: bool = True
+) -> Collection:
+    """Find images by their headers; several files make one as ``channels``, or else the request, says. Raises `InputError`.
+
+    With ``keep`` the next time opens only files that changed.
+    """
+    channels = channels or Channels.of(request.channels, request.case_by)
+    masks = request.masks if isinstance(request, SourceRequest) else None
     cache = means.workspace.cache if keep else None
     with means.clock.stage("scan"):
-        return readers.collect(src, images=images, masks=masks, cache=cache, compute=means.compute, tell=means.tell)
+        found = readers.collect(
+            request.src, images=request.images, masks=masks, cache=cache, compute=means.compute, tell=means.tell
+        )
+        return found if channels is None else readers.join(found, channels)
 
 
 def look(

@@ -15,6 +15,8 @@ from pathlib import Path
 from medloop.dataset.appearance import Appearance, as_text, from_text
 from medloop.errors import InputError
 from medloop.prep import MainKind
+from medloop.readers import Channels
+from medloop.requests import SourceRequest
 from medloop.types import Dataset, ImageRef, Integers
 
 LEARNT = "learnt-from.json"
@@ -26,13 +28,23 @@ _PATIENTS = 1000
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known.
-    ``looks``: the appearance of their patients, or of some of them."""
+    ``looks``: the appearance of their patients, or of some of them. ``channels``, ``case_by``: the flags by which several files
+    made one image; ``names``: its channels in order."""
 
     pictures: frozenset[str] = frozenset()
     volumes: bool | None = None
     colour: bool | None = None
     modalities: tuple[str, ...] = ()
     looks: Appearance | None = None
+    channels: str | None = None
+    case_by: str | None = None
+    names: str | None = None
+
+    def joining(self, channels: str | None, case_by: str | None) -> Channels | None:
+        """Which files make the channels of a case: as asked for, or else as when it was learnt. Raises `InputError`."""
+        if channels is None:
+            return Channels.of(self.channels, case_by or self.case_by)
+        return Channels.of(channels, case_by)
 
     def kind(self, refs: Sequence[ImageRef]) -> MainKind:
         """Which images are flat or volumes like those that were learnt from, and why the others are left out."""
@@ -40,8 +52,14 @@ class Learnt:
             return MainKind(tuple(range(len(refs))), ())
         words = ("a volume", "flat pictures") if not self.volumes else ("a flat picture", "volumes")
         reason = f"it is {words[0]}, while the model learnt from {words[1]}"
-        kept = tuple(at for at, ref in enumerate(refs) if ref.volume == self.volumes)
-        return MainKind(kept, tuple((at, reason) for at, ref in enumerate(refs) if ref.volume != self.volumes))
+        wrong = {at: reason for at, ref in enumerate(refs) if ref.volume != self.volumes}
+        wrong |= {at: self._other_channels(ref) for at, ref in enumerate(refs) if ref.fact("channels") != self.names}
+        return MainKind(tuple(at for at in range(len(refs)) if at not in wrong), tuple(wrong.items()))
+
+    def _other_channels(self, ref: ImageRef) -> str:
+        own, learnt = ref.fact("channels"), self.names
+        has = f"it has the channels {own}" if own else "it is one file"
+        return f"{has}, while the model learnt from {f'the channels {learnt}' if learnt else 'single files'}"
 
     def doubts(self, refs: Sequence[ImageRef]) -> list[str]:
         """What a reader of answers for these images must know: they differ from those that were learnt from."""
@@ -57,8 +75,8 @@ class Learnt:
         return told
 
 
-def learnt_from(dataset: Dataset, rows: Integers, looks: Appearance | None = None) -> Learnt:
-    """What the cases ``rows`` are, and how they look."""
+def learnt_from(dataset: Dataset, rows: Integers, request: SourceRequest, looks: Appearance | None = None) -> Learnt:
+    """What the cases ``rows`` are, how their files were put together, and how they look."""
     refs = [ref for row in rows for ref in dataset.cases[row].images]
     return Learnt(
         pictures=frozenset(ref.digest for ref in refs),
@@ -66,6 +84,9 @@ def learnt_from(dataset: Dataset, rows: Integers, looks: Appearance | None = Non
         colour=sum(ref.colour for ref in refs) > _MOST * len(refs),
         modalities=tuple(sorted({ref.modality for ref in refs if ref.modality is not None})),
         looks=looks,
+        channels=request.channels,
+        case_by=request.case_by,
+        names=next((ref.fact("channels") for ref in refs), None),
     )
 
 
@@ -76,6 +97,9 @@ def to_bytes(learnt: Learnt) -> bytes:
         "volumes": learnt.volumes,
         "colour": learnt.colour,
         "modalities": list(learnt.modalities),
+        "channels": learnt.channels,
+        "case_by": learnt.case_by,
+        "names": learnt.names,
         "looks": [] if learnt.looks is None else as_text(learnt.looks, _PATIENTS),
     }
     return json.dumps(content, indent=1).encode()
@@ -86,7 +110,9 @@ def read_learnt(folder: Path) -> Learnt:
     try:
         content = json.loads((folder / LEARNT).read_text(encoding="utf-8"))
         looks = from_text(content.get("looks", []))
-        return Learnt(frozenset(content["pictures"]), content["volumes"], content["colour"], tuple(content["modalities"]), looks)
+        kind = content["volumes"], content["colour"], tuple(content["modalities"])
+        joined = {name: content.get(name) for name in ("channels", "case_by", "names")}
+        return Learnt(frozenset(content["pictures"]), *kind, looks, **joined)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "model-damaged",

@@ -63,7 +63,7 @@ def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock
         before, shift = _looks(asked, lesson, outcome)
         result = replace(_result(asked, lesson, outcome, answers), shift=told(shift, "test"))
     with clock.stage("report"), write_folder(asked.run) as folder:
-        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, before)
+        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, asked.request, before)
         families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
         heater = _heater(lesson, outcome, clock)
         evidence = replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift, heat=heater, heat_says=heater.says)

@@ -45,7 +45,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     ready_for(folder)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
-        collection = collect(request.src, request.images, means, masks=request.masks)
+        collection = collect(request, means, channels=learnt.joining(request.channels, request.case_by))
         labelled = labels.read(collection, request, compute)
         seen = look([case.images[0] for case in labelled.cases], lambda _: model.preparation, means, kind=learnt.kind)
         predicted = answers(model, seen, means)
@@ -65,7 +65,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     notes = [f"{len(labelled.problems)} rows or images did not match each other."] if labelled.problems else []
     unused = len(collection.rejected) + len(seen.rejected)
     notes += [f"{unused} files or images were not used; medloop inspect says why."] if unused else []
-    notes += learnt.doubts(seen.survey.refs)
+    notes += [*collection.notes, *learnt.doubts(seen.survey.refs)]
     result = replace(result, warnings=[*result.warnings, *notes], seconds=round(clock.seconds, 2))
     result = replace(result, shift=told(shift, "new"))
     evidence = replace(_evidence(request, model, dataset, probabilities), shift=shift)

@@ -45,10 +45,11 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
             return foresee(request, recipe, means)
         workspace.ready()
         ready_for(run)
-        collection = collect(request.src, request.images, means, masks=request.masks)
+        collection = collect(request, means)
         labelled = labels.read(collection, request, compute)
         seen = look([case.images[0] for case in labelled.cases], lambda refs: recipe.preparation or prep.plan(refs), means)
         dataset, findings = build(labelled, seen.survey, seen.pairs, options)
+        findings.notes.extend(collection.notes)
         for note in findings.notes:
             tell.say(note)
         lesson = _lesson(dataset, seen, replace(recipe, preparation=seen.steps), means, request.device)

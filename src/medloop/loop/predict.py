@@ -34,7 +34,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         ready_for(sheet)
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
-        collection = collect(request.src, request.images, means)
+        collection = collect(request, means, channels=learnt.joining(request.channels, request.case_by))
         known = can_tell(learnt.looks, collection.refs)
         seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False, pictures=known)
         prediction = answers(model, seen, means)
@@ -50,7 +50,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         abstained=int(prediction.abstain.sum()),
         labels=dict(Counter(prediction.labels).most_common()) if model.target.classes else {},
         rejected=[to_json(each) for each in rejected],
-        warnings=[*collection.warnings, *learnt.doubts(seen.survey.refs), *strange],
+        warnings=[*collection.warnings, *collection.notes, *learnt.doubts(seen.survey.refs), *strange],
         seconds=round(clock.seconds, 2),
         explained=None if sheet is None else str(sheet),
     )

@@ -23,11 +23,12 @@ from medloop.compute import Compute, Died
 from medloop.errors import InputError, Unreadable
 from medloop.progress import QUIET, Progress
 from medloop.readers import _masks, _scan, _walk
+from medloop.readers._joining import Channels, join
 from medloop.readers._pieces import Assembled, Scanned, SeriesFound, digest_of
 from medloop.types import Array, Image, ImageRef, Json, Rejected
 from medloop.workspace.atomic import explained
 
-__all__ = ["Collection", "SeriesFound", "affine", "collect", "digest", "digest_of", "read", "read_many"]
+__all__ = ["Channels", "Collection", "SeriesFound", "affine", "collect", "digest", "digest_of", "join", "read", "read_many"]
 
 _DIGITS = re.compile(r"[0-9]{1,18}|[^0-9]+")
 _CHUNK = 64
@@ -41,7 +42,8 @@ class Collection:
     """What lies in a source. Each path of ``files`` is used by a ref, in ``tables``, or in ``rejected`` with its reason.
 
     ``files``: paths relative to ``root`` with forward slashes. ``tables``: absolute. ``refs``: sorted by name. ``masks``: what
-    ``--masks`` names, never among ``refs``; one outside ``root`` has a name that begins with ``..``.
+    ``--masks`` names, never among ``refs``; one outside ``root`` has a name that begins with ``..``. ``notes``: what must be
+    told with any result of how images were put together.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class Collection:
     tables: tuple[Path, ...]
     series: tuple[SeriesFound, ...]
     masks: tuple[ImageRef, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def collect(
