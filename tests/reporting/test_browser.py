@@ -11,6 +11,8 @@ NAMES = [
     "learn multi-label",
     "learn number",
     "learn with heat",
+    "learn structured",
+    "learn outlines",
     "evaluate",
     "inspect",
     "explain",

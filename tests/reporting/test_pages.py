@@ -14,7 +14,15 @@ from medloop.evaluation.evidence import Answers
 from medloop.reporting import evaluate_page, inspect_page, learn_page, parts
 from tests.reporting import made
 
-KINDS = [*(f"learn {kind}" for kind in made.TARGETS), "learn with heat", "evaluate", "inspect", "explain"]
+KINDS = [
+    *(f"learn {kind}" for kind in made.TARGETS),
+    "learn with heat",
+    "learn structured",
+    "learn outlines",
+    "evaluate",
+    "inspect",
+    "explain",
+]
 VOID = {"meta", "link", "img", "br", "path", "use"}
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from medloop.evaluation.calibration import Calibrator
+from medloop.evaluation.curves import Line
 from medloop.evaluation.decisions import Decided, Decision
 from medloop.evaluation.shift import Shift
-from medloop.types import Array, Floats, Integers, Json, Metric, Target
+from medloop.types import Array, Floats, Integers, Json, Metric, Target, Violation
 
 PictureGetter = Callable[[int], "Array | None"]
 """Position of a case to its picture as it is shown: ``(Y, X, 3)`` uint8 (a volume as a montage of slices), or None."""
@@ -36,6 +37,46 @@ class Answers:
         return len(self.names)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """One measure beside its truth in m findings: ``truth`` and ``found`` ``(m,)`` in ``unit``."""
+
+    name: str
+    unit: str
+    truth: Floats
+    found: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """A case drawn with what was found and what is true: ``position`` among the cases judged, ``picture`` ``(Y, X, 3)`` uint8."""
+
+    position: int
+    picture: Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StructuredEvidence:
+    """How well masks, boxes or measures are found in n judged cases of which their truth is known.
+
+    ``figures``: those of all cases. ``by_case``: the same for each case alone, ``(n,)``, NaN where undefined. ``merits``: ``(n,)``
+    how well each case went, higher is better. ``agreement``: measures beside their truth. ``froc``: of each class, sensitivity
+    against false positives a case. ``overlays``: of the best, the middle and the worst cases, in this order, as far as there are
+    so many. ``violations``: cases and the rules they break. ``unknown``: how many judged cases say nothing of this target.
+    """
+
+    target: Target
+    names: tuple[str, ...]
+    figures: Mapping[str, Metric]
+    by_case: Mapping[str, Floats]
+    merits: Floats
+    agreement: tuple[Agreement, ...] = ()
+    froc: Mapping[str, Line] = field(default_factory=dict)
+    overlays: tuple[tuple[str, tuple[Overlay, ...]], ...] = ()
+    violations: tuple[tuple[str, Violation], ...] = ()
+    unknown: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """One point of a learning curve: trained on ``cases`` of ``patients``, judged by cross-validation (never on the test split)."""
@@ -55,7 +96,9 @@ class Evidence:
     patients by split. ``learning_curve_of``: the family whose learning curve it is, where that is not the model judged.
     ``search``: one row a trial, in order. ``shift``: how the pictures judged differ from those learnt from. ``heat_says``: how
     heat was found, in words. ``augmented``: of some training cases the name, the picture as it is and changed copies of it, each
-    ``(Y, X, 3)`` uint8. ``source``: what data, in words. ``signed``: who signs which intended use, None for nobody.
+    ``(Y, X, 3)`` uint8. ``source``: what data, in words. ``signed``: who signs which intended use, None for nobody. ``structured``:
+    masks, boxes and measures, one a target; where nothing else is learnt ``target`` is the first of theirs, and ``answers`` only
+    name the cases.
     """
 
     target: Target
@@ -79,3 +122,4 @@ class Evidence:
     shortcuts: tuple[Mapping[str, Json], ...] = ()
     shift: Shift | None = None
     signed: str | None = None
+    structured: tuple[StructuredEvidence, ...] = ()

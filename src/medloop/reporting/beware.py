@@ -47,6 +47,7 @@ def notices(
     found += _strength(figures)
     found += _shift(evidence, figures)
     found += _looks(looks, evidence.protocol)
+    found += _rules(evidence)
     found += [
         Notice("warn", f"Among cases with {row['attribute']} ‘{row['group']}’ these figures are lower: {', '.join(row['worse'])}.")
         for row in subgroups
@@ -62,7 +63,7 @@ def _numbers(evidence: Evidence, patients_known: bool) -> Iterator[Notice]:
     if patients < 50:
         what = "patients" if patients_known else "cases"
         yield Notice("warn", f"Only {patients} {what} were judged: every figure is rough, as its interval shows.")
-    if target.kind is TargetKind.NUMBER:
+    if target.kind is TargetKind.NUMBER or target.kind.structured:
         return
     for name, count in zip(target.classes, class_counts(evidence), strict=True):
         if count == 0:
@@ -91,7 +92,7 @@ def _strength(figures: Mapping[str, Metric]) -> Iterator[Notice]:
 
 def _shift(evidence: Evidence, figures: Mapping[str, Metric]) -> Iterator[Notice]:
     """Judged cases that differ from the training cases, in difficulty or in the mix of classes."""
-    if evidence.validation is None or evidence.protocol == "out-of-fold":
+    if evidence.validation is None or evidence.protocol == "out-of-fold" or evidence.target.kind.structured:
         return
     name = "r2" if evidence.target.kind is TargetKind.NUMBER else "auc"
     before = scores.score_one(evidence.target, name, evidence.validation.values, evidence.validation.probabilities)
@@ -119,6 +120,16 @@ def _mix(classes: Sequence[str], before: Array, here: Array) -> Iterator[Notice]
             f"Classes are mixed differently here: ‘{classes[widest]}’ is {100 * shares[1, widest]:.0f} % of these cases and "
             f"{100 * shares[0, widest]:.0f} % of the training cases; probabilities are calibrated for the latter.",
         )
+
+
+def _rules(evidence: Evidence) -> Iterator[Notice]:
+    """Answers that break a rule."""
+    for each in evidence.structured:
+        cases = {case for case, _ in each.violations}
+        if cases:
+            rules = ", ".join(f"‘{rule}’" for rule in dict.fromkeys(broken.rule for _, broken in each.violations))
+            total = len(each.names) + each.unknown
+            yield Notice("warn", f"{len(cases)} of {total} answers break a rule ({rules}): they are marked and listed.")
 
 
 def _looks(looks: int | None, protocol: str) -> Iterator[Notice]:

@@ -9,7 +9,7 @@ import numpy as np
 from medloop.evaluation.evidence import Evidence
 from medloop.reporting import words
 from medloop.requests import DatasetSummary
-from medloop.types import Metric, TargetKind
+from medloop.types import Metric, Target, TargetKind
 
 PARTS = {"train": "training", "val": "validation", "test": "testing"}
 EXTERNAL = "external"
@@ -24,15 +24,14 @@ def model_card(
     evidence: Evidence, dataset: DatasetSummary, figures: Mapping[str, Metric], family: str, cautions: list[str]
 ) -> list[tuple[str, str]]:
     """Rows ``(heading, text)`` after Mitchell et al. 2019."""
-    target = evidence.target
     rows = [
         ("Intended use", evidence.signed or UNSIGNED),
-        ("What it answers", words.headline(target) + "."),
+        ("What it answers", "; ".join(dict.fromkeys(map(words.headline, _targets(evidence)))) + "."),
         ("Kind of model", f"{family.capitalize()}; medloop {evidence.versions.get('medloop', '')}".strip() + "."),
         ("Learnt from", _learnt_from(evidence, dataset)),
         ("Judged on", judged_on(evidence, dataset) + "."),
-        ("Performance", words.verdict(target, figures)),
-        ("When unsure", evidence.decision.promise if target.kind is not TargetKind.NUMBER else "It always gives a number."),
+        ("Performance", _performance(evidence, figures)),
+        ("When unsure", _when_unsure(evidence)),
         (
             "Not for",
             "Images of other kinds, devices, body parts or patients than those it learnt from; decisions without a person.",
@@ -44,6 +43,23 @@ def model_card(
         ("Personal data", "The model file holds no images and no patient names."),
     ]
     return [row for row in rows if row[1]]
+
+
+def _targets(evidence: Evidence) -> list[Target]:
+    return [evidence.target, *(each.target for each in evidence.structured)]
+
+
+def _performance(evidence: Evidence, figures: Mapping[str, Metric]) -> str:
+    further = [words.verdict(each.target, each.figures) for each in evidence.structured if each.target != evidence.target]
+    return " ".join([words.verdict(evidence.target, figures), *further])
+
+
+def _when_unsure(evidence: Evidence) -> str:
+    if evidence.target.kind is TargetKind.NUMBER:
+        return "It always gives a number."
+    if evidence.target.kind.structured:
+        return "It always gives an answer; one that breaks a rule is marked."
+    return evidence.decision.promise
 
 
 def _learnt_from(evidence: Evidence, dataset: DatasetSummary) -> str:
@@ -104,7 +120,7 @@ def _model(evidence: Evidence, family: str, recipe: str) -> str:
 
 
 def _probabilities(evidence: Evidence) -> str:
-    if evidence.target.kind is TargetKind.NUMBER:
+    if evidence.target.kind is TargetKind.NUMBER or evidence.target.kind.structured:
         return ""
     method = ""
     if evidence.calibrator is not None:
@@ -127,7 +143,7 @@ def _judging(evidence: Evidence, dataset: DatasetSummary, looks: int | None) -> 
         scored = f" This test set had been scored {looks} time{'s' if looks != 1 else ''} in all."
     exact = (
         ""
-        if evidence.target.kind is TargetKind.NUMBER
+        if evidence.target.kind is TargetKind.NUMBER or evidence.target.kind.structured
         else "for accuracy, sensitivity and specificity Clopper-Pearson intervals, else "
     )
     return (

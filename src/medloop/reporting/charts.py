@@ -27,6 +27,7 @@ Axes: TypeAlias = Any
 
 INK, QUIET, LINE, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 SERIES = ("#0d0e01", "#0d0e02", "#0d0e03", "#0d0e04", "#0d0e05", "#0d0e06", "#0d0e07", "#0d0e08")
+_DOTS, _FALSE = 400, 8.0
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)))
 _VARIABLES = {INK: "ink", QUIET: "quiet", LINE: "line", PAPER: "paper"} | {mark: f"c{k + 1}" for k, mark in enumerate(SERIES)}
 _STYLE = {
@@ -193,22 +194,24 @@ def search(name: str, title: str, says: str, values: Sequence[float], label: str
         return _draw(figure, name, title, says)
 
 
-def losses(name: str, title: str, says: str, curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Chart:
-    """Loss by epoch: under each label the curves ``(epoch, loss)`` of several trainings, thin, and their mean."""
+def losses(
+    name: str, title: str, says: str, curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]], label: str = "loss"
+) -> Chart:
+    """Loss (or what ``label`` says) by epoch: under each name the curves ``(epoch, loss)`` of several trainings, thin, and their
+    mean."""
     with mpl.rc_context(_STYLE):
         figure, (axes,) = _figure(4.8, 3.2)
-        for number, (label, each) in enumerate(curves.items()):
+        for number, (what, each) in enumerate(curves.items()):
             by_epoch: dict[float, list[float]] = {}
+            colour, dash = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
             for points in each:
-                axes.plot(*zip(*points, strict=True), color=SERIES[number], linewidth=0.7, alpha=0.4)
+                axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.7, alpha=0.4)
                 for epoch, loss in points:
                     by_epoch.setdefault(epoch, []).append(loss)
             epochs = sorted(by_epoch)
             means = [float(np.mean(by_epoch[epoch])) for epoch in epochs]
-            axes.plot(
-                epochs, means, color=SERIES[number], linewidth=1.8, linestyle=DASHES[number], marker="o", markersize=3, label=label
-            )
-        axes.set(xlabel="epoch", ylabel="loss")
+            axes.plot(epochs, means, color=colour, linewidth=1.8, linestyle=dash, marker="o", markersize=3, label=what)
+        axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.legend(loc="best")
         return _draw(figure, name, title, says)
@@ -228,6 +231,41 @@ def forest(name: str, title: str, says: str, rows: Sequence[tuple[str, Metric]],
         axes.set_yticks(range(len(rows)), [text for text, _ in rows])
         axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label)
         axes.grid(axis="y", visible=False)
+        return _draw(figure, name, title, says)
+
+
+def strip(name: str, title: str, says: str, rows: Sequence[tuple[str, Floats]], label: str) -> Chart:
+    """Each case as a dot, a row for each name; the long mark is the median, the box holds the middle half."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 1.0 + 0.55 * len(rows))
+        for number, (_, given) in enumerate(rows):
+            values = np.sort(given[np.isfinite(given)])
+            chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _DOTS)).astype(np.int64))
+            spread = 0.26 * np.sin(2.4 * np.arange(len(chosen)))  # as good as random, and the same each time
+            axes.plot(values[chosen], number + spread, "o", color=SERIES[0], alpha=0.45, markersize=3.5, markeredgewidth=0)
+            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+            axes.plot([low, high, high, low, low], number + 0.36 * np.array([-1, -1, 1, 1, -1]), color=QUIET, linewidth=0.9)
+            axes.plot([middle] * 2, [number - 0.42, number + 0.42], color=SERIES[1], linewidth=2.2)
+        axes.set_yticks(range(len(rows)), [text for text, _ in rows])
+        axes.set(ylim=(len(rows) - 0.45, -0.55), xlabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(axis="y", visible=False)
+        return _draw(figure, name, title, says)
+
+
+def froc(name: str, title: str, says: str, curves: Mapping[str, Line]) -> Chart:
+    """Sensitivity against false alarms a case, up to `_FALSE` of them."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.6)
+        for number, (label, line) in enumerate(curves.items()):
+            inside = line.x <= _FALSE
+            x, y = _thinned(np.r_[line.x[inside], _FALSE], np.r_[line.y[inside], line.y[inside].max(initial=0.0)])
+            dash = DASHES[number // 2 % len(DASHES)]
+            axes.plot(x, y, color=SERIES[number % len(SERIES)], linewidth=1.8, linestyle=dash, label=label, drawstyle="steps-post")
+        axes.set(xlim=(0, _FALSE), ylim=(0, 1.02), xlabel="false alarms a case", ylabel="findings hit")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        if len(curves) > 1:
+            axes.legend(loc="lower right")
         return _draw(figure, name, title, says)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from medloop.evaluation import curves
 from medloop.evaluation.evidence import Evidence
-from medloop.reporting import beware, card, growth, parts, rungs, words
+from medloop.reporting import beware, card, charts, growth, parts, rungs, structured, words
 from medloop.requests import DatasetSummary
 from medloop.types import Json, Metric, TargetKind
 from medloop.version import VERSION
@@ -32,7 +32,9 @@ class Told:
 
 def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
     """Everything that ``figures.html.j2`` shows. ``learnt``: with the parts about learning."""
-    evidence, figures, target = told.evidence, told.figures, told.evidence.target
+    evidence, target = told.evidence, told.evidence.target
+    of_classes = not target.kind.structured
+    figures = _own(told)
     notices = beware.notices(
         evidence,
         figures,
@@ -47,18 +49,19 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
     grave = [notice.text for notice in notices if notice.level != "note"]
     number = target.kind is TargetKind.NUMBER
     found = {
-        "title": words.headline(target),
+        "title": _title(evidence),
         "kicker": kicker,
         "stamp": None if evidence.signed else "Not for clinical use",
-        "verdict": f"{words.verdict(target, figures)} {_in_a_hundred(evidence)}",
-        "tiles": parts.tiles(target, figures),
+        "verdict": _verdict(evidence, figures),
+        "tiles": _tiles(evidence, figures),
         "whom": _whom(told),
         "notices": notices,
         "judged": card.judged_on(evidence, told.dataset),
         "intervals_are": _intervals_are(number),
-        "overall": parts.overall(figures),
-        "by_class": parts.by_class(target, figures),
-        "curves": parts.regression(evidence, figures) if number else parts.ranking(evidence),
+        "overall": parts.overall(figures) if of_classes else [],
+        "by_class": parts.by_class(target, figures) if of_classes else ([], []),
+        "structured": structured.sections(evidence.structured),
+        "curves": _curves(evidence, figures),
         "ranking": not number,
         "calibration": parts.calibration(evidence, figures),
         "matrix": parts.confusion(target, evidence.answers),
@@ -76,7 +79,7 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
         "data_lines": _data(told),
         "balance": _balance(evidence),
         "ladder": rungs.ladder(told.ladder),
-        "losses": rungs.losses(evidence.search) if learnt else [],
+        "losses": [*rungs.losses(evidence.search), *rungs.weights(evidence.search)] if learnt else [],
         "search": growth.search(evidence.search) if learnt else (None, [], []),
         "recipe": evidence.recipe_toml,
         "methods": card.methods(evidence, told.dataset, told.family, told.recipe, told.looks),
@@ -89,7 +92,8 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
 
 def _contents(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     sections = (
-        ("figures", "Figures", True),
+        ("figures", "Figures", found["overall"]),
+        *((each.id, each.title, True) for each in found["structured"]),
         ("curves", "Curves", found["curves"]),
         ("decisions", "Decisions", found["matrix"] or found["calibration"] or found["points"]),
         ("abstention", "Abstention", found["abstention"][0]),
@@ -104,6 +108,39 @@ def _contents(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("card", "Model card", True),
     )
     return [(name, title) for name, title, there in sections if there]
+
+
+def _own(told: Told) -> Mapping[str, Metric]:
+    """The figures of the target that the page is about first: those of masks, boxes and measures stand in their own sections."""
+    evidence = told.evidence
+    if evidence.target.kind.structured:
+        return evidence.structured[0].figures if evidence.structured else told.figures
+    others = {name for each in evidence.structured for name in each.figures}
+    return {name: metric for name, metric in told.figures.items() if name not in others}
+
+
+def _title(evidence: Evidence) -> str:
+    further = [each.target for each in evidence.structured if each.target != evidence.target]
+    told = [words.headline(each) for each in (evidence.target, *further)]
+    return ", ".join([told[0], *(each[0].lower() + each[1:] for each in told[1:])])
+
+
+def _verdict(evidence: Evidence, figures: Mapping[str, Metric]) -> str:
+    further = [words.verdict(each.target, each.figures) for each in evidence.structured if each.target != evidence.target]
+    return " ".join(part for part in (words.verdict(evidence.target, figures), *further, _in_a_hundred(evidence)) if part)
+
+
+def _tiles(evidence: Evidence, figures: Mapping[str, Metric]) -> list[parts.Tile]:
+    """Six or fewer of each target; beside classes three of each other."""
+    if evidence.target.kind.structured:
+        return [tile for each in evidence.structured for tile in structured.tiles(each, 6 // len(evidence.structured) or 1)]
+    return parts.tiles(evidence.target, figures) + [tile for each in evidence.structured for tile in structured.tiles(each, 3)]
+
+
+def _curves(evidence: Evidence, figures: Mapping[str, Metric]) -> list[charts.Chart]:
+    if evidence.target.kind.structured:
+        return []
+    return parts.regression(evidence, figures) if evidence.target.kind is TargetKind.NUMBER else parts.ranking(evidence)
 
 
 def _intervals_are(number: bool) -> str:

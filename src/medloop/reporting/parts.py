@@ -129,7 +129,7 @@ def columns(target: Target, answers: Answers) -> Iterator[tuple[str, Array, Floa
 def calibration(evidence: Evidence, figures: Mapping[str, Metric]) -> Chart | None:
     """The reliability curve."""
     target, answers = evidence.target, evidence.answers
-    if target.kind is TargetKind.NUMBER or len(answers) == 0:
+    if target.kind is TargetKind.NUMBER or target.kind.structured or len(answers) == 0:
         return None
     if target.kind is TargetKind.MULTICLASS:
         top = answers.probabilities.argmax(axis=1)
@@ -193,7 +193,7 @@ def operating_points(evidence: Evidence) -> list[tuple[str, str, list[tuple[str,
 def abstention(evidence: Evidence) -> tuple[Chart | None, str]:
     """The curve of mistakes against cases answered, and what the model's own threshold does here."""
     answers = evidence.answers
-    if evidence.target.kind is TargetKind.NUMBER or len(answers) == 0:
+    if evidence.target.kind is TargetKind.NUMBER or evidence.target.kind.structured or len(answers) == 0:
         return None, ""
     mistakes = decisions.wrong(answers.values, answers.decided)
     line = curves.risk_coverage(answers.decided.confidence, mistakes)
@@ -212,7 +212,7 @@ def abstention(evidence: Evidence) -> tuple[Chart | None, str]:
 
 def cases_to_see(evidence: Evidence) -> tuple[list[Picture], list[Picture]]:
     """The worst mistakes and the most confident rights, as pictures."""
-    if evidence.picture is None or len(evidence.answers) == 0:
+    if evidence.picture is None or evidence.target.kind.structured or len(evidence.answers) == 0:
         return [], []
     worst, best = _positions(evidence)
     heat = _heat(evidence, worst, best)

@@ -40,7 +40,7 @@ def ladder(rows: Sequence[Mapping[str, Json]]) -> Ladder | None:
     if not rows:
         return None
     name = next((str(row["metric"]) for row in rows if row.get("metric")), "auc")
-    title = words.TERMS[name].title
+    title = words.term_of(name).title
     return Ladder(title, _chart(rows, title), tuple(_row(row, name) for row in rows))
 
 
@@ -55,6 +55,28 @@ def losses(trials: Sequence[Mapping[str, Json]]) -> list[Chart]:
         says = "Mean over the folds, each thin line one fold; the validation cases of a fold were not learnt from in it."
         found.append(charts.losses(f"loss-{number}", f"Loss while training: {what}", says, lines))
     return found
+
+
+def weights(trials: Sequence[Mapping[str, Json]]) -> list[Chart]:
+    """How much each target's loss counted, epoch by epoch, where a network learns several."""
+    found = []
+    for number, trial in enumerate(each for each in trials if each.get("history") and each.get("fold", "all") == "all"):
+        rows = [row for row in trial["history"] if row.get("weights")]
+        names = list(dict.fromkeys(name for row in rows for name in row["weights"]))
+        if len(names) < 2:
+            continue
+        curves = {name: _by_fold(rows, name) for name in names}
+        says = "How much the loss of each target counts in the sum, epoch by epoch. Thin: one fold."
+        found.append(charts.losses(f"weights-{number}", "Weights of the losses", says, curves, "weight"))
+    return found
+
+
+def _by_fold(rows: Sequence[Mapping[str, Json]], name: str) -> list[list[tuple[float, float]]]:
+    folds: dict[Json, list[tuple[float, float]]] = {}
+    for row in rows:
+        if name in row["weights"]:
+            folds.setdefault(row.get("fold"), []).append((float(row["epoch"]), float(row["weights"][name])))
+    return list(folds.values())
 
 
 def _chart(rows: Sequence[Mapping[str, Json]], title: str) -> Chart | None:

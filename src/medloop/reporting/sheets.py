@@ -39,11 +39,11 @@ class Picture:
     beside: Picture | None = None
 
     @staticmethod
-    def of(found: Array | None, name: str, lines: tuple[str, ...]) -> Picture:
-        """From ``(Y, X, 3)`` uint8, or None."""
+    def of(found: Array | None, name: str, lines: tuple[str, ...], high: int = SHOWN) -> Picture:
+        """From ``(Y, X, 3)`` uint8, or None. ``high``: how high it is shown."""
         if found is None:
             return Picture(None, name, lines)
-        scale = max(SHOWN / found.shape[0], LEAST_SHOWN / found.shape[1])
+        scale = max(high / found.shape[0], LEAST_SHOWN / found.shape[1])
         return Picture(data_uri(found), name, lines, round(scale * found.shape[1]), round(scale * found.shape[0]))
 
     def with_beside(self, found: Array, what: str) -> Picture:
@@ -74,6 +74,25 @@ def as_grey(image: Image) -> Array:
         shown = _bytes(pixels, image).astype(np.float32)
         return np.asarray(np.rint(np.tensordot(_LUMA, shown, axes=1)).astype(np.uint8))
     return _bytes(pixels[0], image)
+
+
+def slice_of(image: Image, z: int) -> Array:
+    """The slice ``z`` of the first time point on its own grid, ``(Y, X, 3)`` uint8 through its window."""
+    pixels = image.pixels[0]
+    if image.colour and pixels.shape[0] == 3:
+        return np.ascontiguousarray(np.moveaxis(_bytes(pixels[:, z], image), 0, -1))
+    return _grey(_bytes(pixels[0], image)[z])
+
+
+def upright(picture: Array, image: Image) -> Array:
+    """A slice ``(Y, X, 3)`` of the image as it is read, in square pixels: the patient's right on the left, front or head above."""
+    if image.affine_lps is not None:
+        columns = np.asarray(image.affine_lps, dtype=np.float64)[:3, :2]
+        for axis, turned in ((0, 1), (1, 0)):
+            world = int(np.abs(columns[:, axis]).argmax())
+            if (columns[world, axis] < 0) != (world == 2):
+                picture = np.flip(picture, turned)
+    return fitted(np.ascontiguousarray(picture), _ratio(image))
 
 
 def montage(parts: list[Array]) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medloop.types import Metric, Target, TargetKind
@@ -43,23 +44,62 @@ TERMS: Mapping[str, Term] = {
     "limit_high": Term("Upper limit of agreement", "Bias plus 1.96 standard deviations of the differences."),
 }
 
+STRUCTURED: Mapping[str, Term] = {
+    "dice": Term("Dice", "Twice what outline and truth share over the sum of both; 1 is the same. Mean over cases and classes."),
+    "dice_whole": Term("Dice of the whole", "The same with all classes joined into one."),
+    "iou": Term("Intersection over union", "What outline and truth share over what either covers."),
+    "iou_whole": Term("Intersection over union of the whole", "The same with all classes joined into one."),
+    "hd95_mm": Term("Hausdorff 95 % (mm)", "95 of 100 points of either border are no farther than this from the other."),
+    "hd95_px": Term("Hausdorff 95 % (px)", "The same in pixels: sizes in mm are not known."),
+    "hd95_mm_whole": Term("Hausdorff 95 % of the whole (mm)", "The same with all classes joined into one."),
+    "hd95_px_whole": Term("Hausdorff 95 % of the whole (px)", "The same with all classes joined into one."),
+    "surface_dice": Term("Surface Dice", "Share of both borders that lie within 2 mm of each other."),
+    "surface_dice_whole": Term("Surface Dice of the whole", "The same with all classes joined into one."),
+    "surface_dice_px": Term("Surface Dice (px)", "Share of both borders that lie within 2 pixels of each other."),
+    "surface_dice_px_whole": Term("Surface Dice of the whole (px)", "The same with all classes joined into one."),
+    "map50": Term(
+        "Average precision at 0.5", "Mean precision over all sensitivities; a box counts where it overlaps a true one by half."
+    ),
+    "map": Term("Average precision at 0.5 to 0.95", "The same, mean over ever stricter overlaps (as COCO)."),
+    "froc_mean": Term("Sensitivity, mean over 1/8 to 8 false alarms a case", "Share of the findings that are hit (FROC).", True),
+    "froc_1": Term("Sensitivity at 1 false alarm a case", "Share of the findings that are hit.", True),
+    "shown_sensitivity": Term("Sensitivity as shown", "Share of the findings that are hit by the boxes that are shown.", True),
+    "shown_false": Term("False alarms as shown", "Boxes shown a case that hit nothing."),
+    "centre_distance_mm": Term("Distance of the centres (mm)", "Of findings that are hit, mean."),
+    "centre_distance_px": Term("Distance of the centres (px)", "Of findings that are hit, mean."),
+    "diameter_error_mm": Term("Error of the diameter (mm)", "Of findings that are hit: how far off the longest diameter is, mean."),
+    "diameter_error_px": Term("Error of the diameter (px)", "Of findings that are hit: how far off the longest diameter is, mean."),
+}
+"""Figures of masks, boxes and measures."""
+
 TILES: Mapping[TargetKind, tuple[str, ...]] = {
     TargetKind.BINARY: ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece"),
     TargetKind.MULTICLASS: ("auc", "accuracy", "balanced_accuracy", "f1", "kappa", "ece"),
     TargetKind.MULTILABEL: ("auc", "average_precision", "f1", "balanced_accuracy", "accuracy", "ece"),
     TargetKind.NUMBER: ("mae", "rmse", "r2", "pearson", "bias", "spearman"),
+    TargetKind.MASKS: ("dice", "dice_whole", "hd95_mm", "hd95_px", "surface_dice", "surface_dice_px"),
+    TargetKind.BOXES: ("map50", "map", "froc_1", "shown_sensitivity", "diameter_error_mm", "diameter_error_px"),
+    TargetKind.MEASURES: ("mae", "r2"),
 }
-_UNITS = {"mae", "rmse", "bias", "limit_low", "limit_high"}
+_VERBS = {TargetKind.MASKS: "Outlining", TargetKind.BOXES: "Finding", TargetKind.MEASURES: "Measuring"}
+_THINGS = {TargetKind.MASKS: "kinds of tissue", TargetKind.BOXES: "kinds of findings", TargetKind.MEASURES: "sizes"}
+_UNITS = {"mae", "rmse", "bias", "limit_low", "limit_high", "shown_false"}
+_IN_UNITS = re.compile(r"(?<!surface_dice)_(mm|mm2|ml|px)(_|$)")
 
 
 def shown(name: str, value: float | None) -> str:
     """A figure as text: shares in percent, the rest with three digits; an en dash where it is unknown."""
     if value is None:
         return "–"
-    term = TERMS.get(name.split(" ")[0])
-    if term is not None and term.percent:
+    name = name.split(" ")[0]
+    if term_of(name).percent:
         return f"{100 * value:.1f} %"
-    return f"{value:.3g}" if name in _UNITS else f"{value:.3f}"
+    return f"{value:.3g}" if name in _UNITS or _IN_UNITS.search(name) else f"{value:.3f}"
+
+
+def term_of(name: str) -> Term:
+    """A figure's title and meaning; of one that is not known here its name in words."""
+    return TERMS.get(name) or STRUCTURED.get(name) or Term(name.replace("_", " ").capitalize(), "")
 
 
 def interval(name: str, metric: Metric) -> str:
@@ -73,6 +113,8 @@ def tile_says(name: str, metric: Metric, target: Target) -> str:
     """A tile's sentence."""
     if metric.value is None:
         return metric.reason or "not defined on these cases"
+    if name in STRUCTURED:
+        return STRUCTURED[name].means
     negative, positive = target.classes if target.kind is TargetKind.BINARY else ("", "")
     unit = f" {target.unit}" if target.unit else ""
     of_100 = f"{100 * metric.value:.0f} of 100"
@@ -105,13 +147,41 @@ def headline(target: Target) -> str:
         return f"Telling ‘{target.classes[1]}’ from ‘{target.classes[0]}’"
     if target.kind is TargetKind.NUMBER:
         return f"Predicting {target.name}{f' ({target.unit})' if target.unit else ''}"
+    if target.kind.structured:
+        return f"{_VERBS[target.kind]} {_several(target.classes, _THINGS[target.kind])}"
     names = [f"‘{name}’" for name in target.classes]
     told = ", ".join(names[:-1]) + f" and {names[-1]}" if 1 < len(names) <= 6 else f"{len(names)} classes"
     return f"Telling {told} apart" if target.kind is TargetKind.MULTICLASS else f"Finding {told}"
 
 
+def _several(names: Sequence[str], what: str) -> str:
+    told = [f"‘{name}’" for name in names]
+    if len(told) > 6 or not told:
+        return f"{len(told)} {what}" if told else what
+    return told[0] if len(told) == 1 else ", ".join(told[:-1]) + f" and {told[-1]}"
+
+
+def structured_verdict(target: Target, figures: Mapping[str, Metric]) -> str:
+    """How well masks, boxes or measures are found, in one sentence."""
+    name = next((each for each in TILES[target.kind] if each in figures), "")
+    main = figures.get(name, Metric(None))
+    if main.value is None:
+        return f"No figure of {target.name} could be computed on these cases."
+    between = _between(name, main)
+    if target.kind is TargetKind.MASKS:
+        return f"Its outlines cover the true ones with a Dice of {main.value:.3f}{between}."
+    if target.kind is TargetKind.BOXES:
+        hits = figures.get("froc_1", Metric(None))
+        told = f"Its boxes reach an average precision of {main.value:.3f}{between}"
+        more = f"; with one false alarm a case it finds {100 * hits.value:.0f} of 100 findings" if hits.value is not None else ""
+        return f"{told}{more}."
+    return f"{term_of(name).title} of its measures: {shown(name, main.value)}{between}."
+
+
 def verdict(target: Target, figures: Mapping[str, Metric]) -> str:
     """How well, in one sentence of plain words."""
+    if target.kind.structured:
+        return structured_verdict(target, figures)
     if target.kind is TargetKind.NUMBER:
         error, share = figures.get("mae", Metric(None)), figures.get("r2", Metric(None))
         if error.value is None:

@@ -77,7 +77,7 @@ def _annotations(marked: Marked) -> Iterator[Mapping[str, Json]]:
         found: dict[str, Json] = {"category_id": int(marked.classes[row]) + 1}
         found |= {
             "bbox": [_short(part) for part in (x0, y0, x1 - x0, y1 - y0)],
-            "area": _short((x1 - x0) * (y1 - y0)),
+            "area": area,
             "iscrowd": 0,
         }
         if marked.scores is not None:
