@@ -28,7 +28,7 @@ def blocks(count: int, grid: tuple[int, int], share: float, seed: int) -> NDArra
     cells = grid[0] * grid[1]
     hidden = int(np.clip(round(share * cells), 1, max(1, cells - 1)))
     order = np.random.default_rng(seed).random((count, cells)).argsort(axis=1)
-    return (order < hidden).reshape(count, *grid)
+    return np.asarray((order < hidden).reshape(count, *grid))
 
 
 def quarters(grid: tuple[int, int]) -> NDArray[np.bool_]:

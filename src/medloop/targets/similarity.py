@@ -82,4 +82,4 @@ def picture(pictures: Sequence[Array], gap: int = 4) -> NDArray[np.uint8]:
 def _unit(embedding: Floats) -> Floats:
     """Rows of length 1 (0 stays 0)."""
     values = np.asarray(embedding, np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
