@@ -33,7 +33,7 @@ def draw(rgb: Array, names: Sequence[str], found: Boxes, truth: Boxes) -> Array:
     if min(picture.size) >= _LETTERS:
         font = ImageFont.load_default(size=max(9, min(picture.size) // 30))
         for edges, kind, score in zip(worst_first.edges, worst_first.classes, worst_first.scores, strict=True):
-            text = f"{names[int(kind)]} {score:.2f}".replace("0.", ".", 1) if score < 1 else names[int(kind)]
+            text = f"{names[int(kind)]} {score:.2f}"
             _label(pen, _place(edges, picture), text, font, colour(int(kind)))
     return np.asarray(picture)
 
