@@ -34,7 +34,7 @@ def blocks(count: int, grid: tuple[int, int], share: float, seed: int) -> NDArra
 def quarters(grid: tuple[int, int]) -> NDArray[np.bool_]:
     """Four grids ``(4, rows, columns)`` that together hide every block once, so that the whole image is made up in four passes."""
     number = np.arange(grid[0])[:, None] % 2 * 2 + np.arange(grid[1]) % 2
-    return number == np.arange(4)[:, None, None]
+    return np.asarray(number == np.arange(4)[:, None, None])
 
 
 def noisy(pixels: Floats, deviation: float, seed: int) -> NDArray[np.float32]:
