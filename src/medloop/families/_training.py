@@ -23,7 +23,7 @@ from medloop.learning.fitting import train
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.plan import Plan
 from medloop.networks import depth, losses
-from medloop.networks.classifier import Classifier, Viewed
+from medloop.networks.classifier import Answer, Classifier, Viewed
 from medloop.networks.losses import Loss
 from medloop.prepared.arrays import PreparedArrays
 from medloop.torch_compat import torch
@@ -225,22 +225,8 @@ class Ground:
         shown = np.intersect1d(seen, self.shown)
         features = torch.from_numpy(Rows(self.first).take(np.searchsorted(self.shown, shown)))
         net.answer.level.learn(features)
-        if self.settings.classifier.join == "gru":
-            return
-        with torch.no_grad():
-            joined = net.answer.join(net.answer.level(features))
-        targets = torch.from_numpy(np.ascontiguousarray(self.values[shown]))
-        linear = net.answer.head.linear
-        torch.nn.init.zeros_(linear.weight)
-        solver = torch.optim.LBFGS(linear.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
-
-        def cost() -> float:
-            solver.zero_grad()
-            total = loss(linear(joined), targets) + _PULL * linear.weight.square().sum()
-            total.backward()
-            return float(total.detach())
-
-        solver.step(cost)
+        if self.settings.classifier.join != "gru":
+            fit_head(net.answer, features, torch.from_numpy(np.ascontiguousarray(self.values[shown])), loss)
 
     def _cases(self, rows: Integers) -> Cases:
         targets = self.values[rows].astype(np.float32 if self.values.dtype.kind == "f" else np.int64)
@@ -269,3 +255,20 @@ class _Features(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """``(N, S, width)``."""
         return self.net.features(pixels)
+
+
+def fit_head(answer: Answer, features: torch.Tensor, targets: torch.Tensor, loss: Loss) -> None:
+    """The last layer of ``answer`` fitted to features ``(n, S, width)``, all else as it is."""
+    with torch.no_grad():
+        joined = answer.join(answer.level(features))
+    linear = answer.head.linear
+    torch.nn.init.zeros_(linear.weight)
+    solver = torch.optim.LBFGS(linear.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def cost() -> float:
+        solver.zero_grad()
+        total = loss(linear(joined), targets) + _PULL * linear.weight.square().sum()
+        total.backward()
+        return float(total.detach())
+
+    solver.step(cost)

@@ -185,7 +185,7 @@ def _augmentation(said: Mapping[str, Json], how: str, job: FitJob) -> Augmentati
     )
 
 
-def _table(say: Callable[[Mapping[str, Json]], object], example: str) -> Wanted:
+def table(say: Callable[[Mapping[str, Json]], object], example: str) -> Wanted:
     """A table that ``say`` can read (or raises `InputError`)."""
 
     def good(value: Any) -> bool:
@@ -194,7 +194,7 @@ def _table(say: Callable[[Mapping[str, Json]], object], example: str) -> Wanted:
     return Wanted(f"a table such as {example}", good)
 
 
-def _head(value: Mapping[str, Json]) -> ClassifierSpec:
+def head(value: Mapping[str, Json]) -> ClassifierSpec:
     """Raises `InputError` for what a classifier cannot be."""
     rules: dict[str, Callable[[Any], bool]] = {
         "regions": lambda each: _counts(each) and bool(each),
@@ -236,11 +236,11 @@ WANTED: Mapping[str, Wanted] = {
     "stages": Wanted("a list of whole numbers such as [1, 2, 3]", _stages),
     "side": _wanted.whole(16),
     "level": _wanted.yes_or_no(),
-    "head": _table(_head, "{dropout = 0.2}"),
+    "head": table(head, "{dropout = 0.2}"),
     "imbalance": _wanted.one_of(*IMBALANCE),
-    "loss": _table(LossSpec.from_json, "{smoothing = 0.05}"),
-    "augmentation": _table(Augmentation.from_json, "{turn = 10.0}"),
+    "loss": table(LossSpec.from_json, "{smoothing = 0.05}"),
+    "augmentation": table(Augmentation.from_json, "{turn = 10.0}"),
     "skip": Wanted("a number from 0 to less than 1", _share),
-    "training": _table(Plan.from_json, "{epochs = 5, rate = 0.0003}"),
+    "training": table(Plan.from_json, "{epochs = 5, rate = 0.0003}"),
     "folds": Wanted("a whole number, 2 or more", lambda value: value is None or _wanted.whole(2).good(value)),
 }

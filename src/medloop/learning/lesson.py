@@ -50,8 +50,8 @@ class Loss(Protocol):
 class Augment(Protocol):
     """Changes pixels and, for mixtures, targets of the cases at places ``first``, ``first + 1``, ... in the order of an epoch.
 
-    Epochs count from 1. Draws come from the epoch and the place alone, so that an epoch can be repeated. Where targets are more than memory
-    holds, those of the lesson are numbers by which this finds them, and it gives what the loss wants.
+    Epochs count from 1. Draws come from the epoch and the place alone, so that an epoch can be repeated. Where targets are more
+    than memory holds, those of the lesson are numbers by which this finds them, and it gives what the loss wants.
     """
 
     def __call__(self, pixels: Tensor, targets: Tensor, epoch: int, first: int, /) -> tuple[Tensor, Any]:

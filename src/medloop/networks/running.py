@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,18 @@ _sessions: OrderedDict[tuple[str, int], Any] = OrderedDict()
 _named: deque[tuple[bytes | Array, str]] = deque(maxlen=_KEPT)
 
 
-def run(model: bytes | Array, batch: Array, threads: int = 1) -> list[Array]:
+def run(model: bytes | Array, batch: Array, threads: int = 1, names: Sequence[str] | None = None) -> list[Array]:
     """The outputs of a model ``(N, ...)``, in its order, for the images ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)``, uint8.
 
-    Images go through a few at a time, so memory does not grow with ``N``. Sessions of the last few models are kept.
+    ``names``: of the outputs that are wanted, in that order (None: all); what only others need is not computed. Images go through a
+    few at a time, so memory does not grow with ``N``. Sessions of the last few models are kept.
     Raises `InputError` where ``model`` is not ONNX or takes other images.
     """
     session = _session(model, threads)
     [entry] = session.get_inputs()
     step = max(min(_IMAGES, _PIXELS // max(math.prod(batch.shape[2:]), 1)), 1)
-    parts = [_answers(session, entry, np.ascontiguousarray(batch[at : at + step])) for at in range(0, max(len(batch), 1), step)]
+    starts = range(0, max(len(batch), 1), step)
+    parts = [_answers(session, entry, np.ascontiguousarray(batch[at : at + step]), names) for at in starts]
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
@@ -40,9 +43,9 @@ def about(model: bytes | Array) -> dict[str, str]:
     return dict(_session(model, 1).get_modelmeta().custom_metadata_map)
 
 
-def _answers(session: Any, entry: Any, images: Array) -> list[Array]:
+def _answers(session: Any, entry: Any, images: Array, names: Sequence[str] | None) -> list[Array]:
     try:
-        answers: list[Array] = session.run(None, {entry.name: images})
+        answers: list[Array] = session.run(None if names is None else list(names), {entry.name: images})
     except Exception as error:  # onnxruntime's errors have no common base but this
         raise InputError(
             "wrong-images",

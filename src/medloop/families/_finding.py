@@ -1,0 +1,94 @@
+"""What a network of several targets says of one case, made into findings in voxels of the image as read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from medloop.families._joint_answers import candidates
+from medloop.prepared.back import boxes_as_read, mask_as_read
+from medloop.prepared.geometry import Geometry
+from medloop.targets import boxes, masks, measures, rules
+from medloop.targets.measures import Scaling
+from medloop.targets.rules import Rules
+from medloop.types import Array, Findings, Json, SpacingMm, Target, TargetKind
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """How answers become findings: what was learnt on out-of-fold answers, and the rules. All data.
+
+    ``further``: the structured targets. ``stride``: pixels between cells of centres.
+    """
+
+    further: tuple[Target, ...]
+    stride: int = 1
+    masks: masks.Cleaning | None = None
+    boxes: boxes.Cleaning | None = None
+    scaling: Scaling | None = None
+    rules: Rules | None = None
+
+    def of(self, kind: TargetKind) -> Target:
+        """The structured target of that kind."""
+        return next(each for each in self.further if each.kind is kind)
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain JSON."""
+        parts = {"masks": self.masks, "boxes": self.boxes, "scaling": self.scaling}
+        told: dict[str, Json] = {name: None if part is None else part.to_json() for name, part in parts.items()}
+        return told | {"stride": self.stride, "rules": None if self.rules is None else rules.to_json(self.rules)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Json], further: tuple[Target, ...]) -> Finder:
+        """The inverse of `to_json`."""
+        said = {name: content[name] for name in ("masks", "boxes", "scaling", "rules")}
+        scaling = said["scaling"]
+        return Finder(
+            further,
+            int(content["stride"]),
+            None if said["masks"] is None else masks.Cleaning.from_json(said["masks"]),
+            None if said["boxes"] is None else boxes.Cleaning.from_json(said["boxes"]),
+            None if scaling is None else Scaling(tuple(scaling["centre"]), tuple(scaling["spread"])),
+            None if said["rules"] is None else rules.from_json(said["rules"]),
+        )
+
+
+def findings(
+    finder: Finder, case: str, said: Mapping[str, Array], shape: Sequence[int], geometry: Geometry | None, row: int
+) -> Findings:
+    """``said``: by name what the network says of the case, ``(K, Z, Y, X)``; ``shape``: ``(Z, Y, X)`` of the prepared image."""
+    spacing = _spacing(geometry, row)
+    found = Findings(case)
+    measured: dict[str, float] = {}
+    if finder.masks is not None and "masks" in said:
+        mask = _mask(said["masks"], finder.masks, geometry, row)
+        found = replace(found, mask=mask)
+        measured |= measures.measure(mask, spacing, finder.of(TargetKind.MASKS).classes)
+    if finder.boxes is not None and "centres" in said:
+        size = (int(shape[0]), int(shape[1]), int(shape[2]))
+        kept = boxes.clean(candidates(said["centres"], said["sizes"], finder.stride, size), finder.boxes)
+        edges = kept.edges if geometry is None else boxes_as_read(kept.edges, geometry, row)
+        found = replace(found, boxes=edges, box_classes=kept.classes, box_scores=kept.scores)
+    if finder.scaling is not None and "measures" in said:
+        values = measures.decode(np.asarray(said["measures"], np.float64), finder.scaling)
+        measured |= dict(zip(finder.of(TargetKind.MEASURES).classes, map(float, values), strict=True))
+    found = replace(found, measures=measured)
+    return found if finder.rules is None else replace(found, violations=rules.check(finder.rules, found, spacing))
+
+
+def _mask(scores: Array, cleaning: masks.Cleaning, geometry: Geometry | None, row: int) -> Array:
+    """Cleaned on the grid as read, where scores are interpolated: borders are finer than prepared voxels."""
+    if geometry is None:
+        return masks.clean(scores, cleaning)
+    larger = abs(float(np.linalg.det(geometry.matrix[row][:3, :3])))
+    smallest = tuple(round(each * larger) for each in cleaning.smallest)
+    return masks.clean(mask_as_read(scores, geometry, row), replace(cleaning, smallest=smallest))
+
+
+def _spacing(geometry: Geometry | None, row: int) -> SpacingMm | None:
+    if geometry is None or not np.isfinite(geometry.spacing_mm[row]).all():
+        return None
+    z, y, x = map(float, geometry.spacing_mm[row])
+    return z, y, x

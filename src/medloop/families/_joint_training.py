@@ -1,0 +1,218 @@
+"""A network of several targets trained on some of a job's cases, and what it answers for others."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medloop.families import _begun
+from medloop.families._begun import Begun
+from medloop.families._heads import standardised
+from medloop.families._job import FitJob
+from medloop.families._joint_scores import Scores
+from medloop.families._joint_truth import Changes, Known, Views
+from medloop.families._joint_tuning import Settings
+from medloop.families._training import fit_head
+from medloop.families._windows import through
+from medloop.learning import devices, stages
+from medloop.learning.lesson import Cases, Lesson, Trained
+from medloop.learning.plan import Plan
+from medloop.networks import costs, losses
+from medloop.networks.joint import Joint
+from medloop.networks.multitask import Multitask
+from medloop.networks.seen import Seen
+from medloop.torch_compat import torch
+from medloop.types import Array, Floats, Integers, TargetKind
+
+AT_ONCE = 32
+_SHOWN = 2000
+_TASTE = 3
+_FOREGROUND = 0.5
+_PER_CASE = 8
+"""Windows of one image in an epoch, at most about."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """The order of an epoch over windows: ``count`` of them, half of which show something that is to be found where any do.
+
+    ``shows``: ``(n,)`` bool.
+    """
+
+    shows: Array
+    count: int
+    seed: int
+
+    def __call__(self, epoch: int) -> Integers:
+        """Positions."""
+        draw = np.random.default_rng([self.seed % 2**63, epoch])
+        there, nothing = np.flatnonzero(self.shows), np.flatnonzero(~self.shows)
+        wanted = min(len(nothing), self.count - int(np.ceil(_FOREGROUND * self.count))) if len(there) else self.count
+        rest = draw.choice(nothing, wanted, replace=False) if wanted else nothing[:0]
+        rounds = -(-(self.count - len(rest)) // max(len(there), 1))
+        shown = np.concatenate([draw.permutation(there) for _ in range(rounds)] or [there])[: self.count - len(rest)]
+        return np.asarray(draw.permutation(np.concatenate([rest, shown])))
+
+
+class Ground:
+    """What all trainings of a job have in common: the network they begin with, and what is known of the cases.
+
+    Rows are positions among the n training cases. ``oof``: where out-of-fold answers of structured targets go.
+    """
+
+    def __init__(self, job: FitJob, settings: Settings, found: Begun | None, oof: Scores | None = None) -> None:
+        self.job, self.settings, self.oof = job, settings, oof
+        own = np.nan_to_num(job.values) if job.dataset.target.kind is TargetKind.NUMBER else job.values
+        known = job.class_known
+        _, self.mean, self.deviation = standardised(job.dataset.target, own[known] if known.any() else own)
+        values = (own - self.mean) / self.deviation if job.dataset.target.kind is TargetKind.NUMBER else own
+        self.known = Known.of(job, settings, values)
+        self.views = Views.of(job.arrays, job.train, settings.patch)
+        backbone = _begun.backbone(settings.backbone, settings.source, found, job)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(job.recipe.seed)
+            self.net = Multitask(backbone, settings.net)
+        self._first: Floats | None = None
+        self._shows: Array | None = None
+
+    @property
+    def columns(self) -> int:
+        """Of raw scores of classes."""
+        return self.settings.net.columns
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What is learnt, by the names of `networks.costs`."""
+        net = self.settings.net
+        asked = {
+            "classes": net.columns,
+            "masks": net.masks,
+            "boxes": net.boxes,
+            "measures": net.measures,
+            "image": net.image,
+            "embedding": net.embedding,
+        }
+        return tuple(name for name, wanted in asked.items() if wanted)
+
+    def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Multitask, Trained]:
+        """A network that learnt from the rows ``seen``. Those ``held`` are not looked at."""
+        del held
+        net = copy.deepcopy(self.net)
+        self._begin(net, seen)
+        course = stages.STAGES if self.settings.staged else stages.JOINT
+
+        def lesson(stage: stages.Stage, part: Plan) -> Lesson:
+            return self._lesson(net, seen, part, tuple(name for name in self.targets if name in stage.targets), folder, label)
+
+        return net, stages.train(lesson, course, plan, self.targets)
+
+    def scores(self, net: Multitask, rows: Integers) -> Floats:
+        """``(m, K)`` float64 of classes, over the views; what is said of structured targets goes where out-of-fold answers go."""
+        found = np.empty((len(rows), self.columns))
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
+            said = self.answers(net, part)
+            if self.columns:
+                found[start : start + len(part)] = said["classes"]
+            if self.oof is not None:
+                self.oof.put(part, said)
+        return found
+
+    def answers(self, net: Multitask, rows: Integers) -> Mapping[str, Array]:
+        """All that the network says of these rows, as the model will say it."""
+        place = devices.place(self.job.device.partition("*")[0], self.settings.plan.precision)
+        device = torch.device(place.kind, place.first) if place.kind == "cuda" else torch.device("cpu")
+        seen = Seen(net, self.settings.views).to(device).eval()
+
+        def run(pixels: Array) -> Mapping[str, Array]:
+            with torch.inference_mode():
+                said = seen(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+            return {name: each.float().cpu().numpy() for name, each in zip(seen.names, said, strict=True)}
+
+        pixels = Views.of(self.job.arrays, np.asarray(self.job.train), (0, 0, 0)).take(rows)
+        deep = pixels if pixels.ndim == 5 else pixels[:, :, None]
+        found = through(run, deep, self.settings.patch, self.settings.net.stride)
+        net.to("cpu")
+        return found
+
+    def pace(self, plan: Plan) -> float:
+        """Seconds that learning from one case takes, measured on a few steps, after some to warm up."""
+        brief = dataclasses.replace(plan, epochs=2, average="none", stop_after=0, unfreeze_every=0)
+        few = np.resize(np.arange(len(self.job.train)), max(1, _TASTE * plan.batch // self._per_case))
+        lesson = self._lesson(copy.deepcopy(self.net), few, brief, self.targets, None, "")
+        order = np.resize(np.arange(len(lesson.train)), _TASTE * plan.batch)
+        result = stages.train_one(dataclasses.replace(lesson, order=lambda epoch: order))
+        return self._per_case / float(result.history[-1]["images_per_second"])
+
+    @property
+    def _per_case(self) -> int:
+        """Windows of one case in an epoch."""
+        return min(len(self.views.places), _PER_CASE)
+
+    def _lesson(
+        self, net: Multitask, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str
+    ) -> Lesson:
+        job, settings = self.job, self.settings
+        items = self.views.items(seen)
+        weights = {name: each for name, each in settings.joint.weights.items() if name in targets}
+        joint = Joint(net, costs.of(targets, self._loss(seen)), dataclasses.replace(settings.joint, weights=weights))
+        return Lesson(
+            net=joint,
+            loss=joint.loss,
+            train=Cases(images=self.views, rows=items, targets=items),
+            plan=plan,
+            seed=job.recipe.seed,
+            augment=Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, job.recipe.seed),
+            order=self._order(items, len(seen)),
+            about=[settings.to_parameters(), self.known.digest(), list(targets)],
+            device=job.device,
+            folder=folder,
+            clock=job.clock,
+            tell=job.tell,
+            label=label,
+            told=joint.told,
+        )
+
+    def _loss(self, seen: Integers) -> losses.Loss | None:
+        if self.known.classes is None:
+            return None
+        return losses.make(self.job.dataset.target, self.settings.loss, self.known.classes[seen][self.job.class_known[seen]])
+
+    def _order(self, items: Integers, cases: int) -> Sampled | None:
+        if self.views.whole:
+            return None
+        if self._shows is None:
+            self._shows = self.known.foreground(self.views)
+        return Sampled(self._shows[items], self._per_case * cases, self.job.recipe.seed)
+
+    def _begin(self, net: Multitask, seen: Integers) -> None:
+        """The heads' numbers on one scale, and the layer of the classes fitted to what the network says as it is."""
+        if not {"classes", "measures", "embedding"} & set(self.targets):
+            return
+        shown = np.unique(np.linspace(0, len(self.job.train) - 1, min(len(self.job.train), _SHOWN)).astype(int))
+        if self._first is None:
+            self._first = self._features(shown)
+        chosen = np.isin(shown, seen)
+        features = torch.from_numpy(self._first[chosen].astype(np.float32)).clone()
+        net.learn_levels(features)
+        loss, usable = self._loss(seen), self.job.class_known[shown[chosen]]
+        if loss is not None and self.known.classes is not None and usable.any():
+            values = torch.from_numpy(self.known.classes[shown[chosen]][usable])
+            fit_head(net.answer, features[torch.from_numpy(usable)], values, loss)
+
+    def _features(self, rows: Integers) -> Floats:
+        """``(m, S, width)`` float16 of each case (of its middle window): what the network says before it learns."""
+        count, net = len(self.views.places), self.net.eval()
+        found = []
+        with torch.inference_mode(), self.job.tell.task("features", len(rows)) as tick:
+            for start in range(0, len(rows), AT_ONCE):
+                part = rows[start : start + AT_ONCE]
+                pixels = torch.from_numpy(self.views.take(part * count + count // 2))
+                found.append(net.features(pixels).float().numpy())
+                tick(len(part))
+        return np.concatenate(found).astype(np.float16)

@@ -1,0 +1,304 @@
+"""What a recipe may say about a network of several targets, and what is done where it says nothing.
+
+``targets``       names of what is learnt; left out: all that is labelled
+``from``          a file of weights or a model's folder to begin with
+``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
+``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
+``width``         of the pyramid
+``context``       neighbours of a slice, each side, that it is seen with (volumes)
+``patch``         largest ``[z, y, x]`` that goes through the network at once, 0 for the whole side; the rest is seen in windows
+``views``         flipped and turned views that answers are averaged over: 1, 2, 4, 8
+``joint``         how losses are joined: ``fixed``, ``uncertainty``, ``gradients`` (see `medloop.networks.joint`)
+``weights``       a table: how much each target counts
+``staged``        whether it learns in stages: global, local, decision (see `medloop.learning.stages`)
+``reconstruct``   whether it also learns to make up hidden parts of the image, a helper that needs no labels
+``similarity``    numbers of an embedding in which cases of one class lie together; 0: none
+``rules``         a file of rules, or their text (see `medloop.targets.rules`)
+``loss``          of the classes, a table (see `LossSpec`)
+``augmentation``  a table (see `Augmentation`); an empty one is none
+``training``      a table (see `Plan`)
+``folds``         of the cross-validation inside the training cases
+``trials``        read and left alone: nothing is searched
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medloop.errors import InputError, unknown_name
+from medloop.families import _tuning, _wanted
+from medloop.families._cross import columns
+from medloop.families._job import FitJob
+from medloop.families._wanted import Wanted
+from medloop.learning import augment
+from medloop.learning.augment import Augmentation
+from medloop.learning.plan import Plan
+from medloop.networks.backbones import DEFAULT, BackboneSpec
+from medloop.networks.classifier import TURNS
+from medloop.networks.joint import HOW, JointSpec
+from medloop.networks.losses import LossSpec
+from medloop.networks.multitask import MultitaskSpec
+from medloop.types import Json, Target, TargetKind
+
+Patch = tuple[int, int, int]
+FOLDS = 3
+_CLASSES = "classes"
+_VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 60, 3
+_LARGEST_SIDE = 512
+_DEEP, _DEEP_SIDE = 16, 128
+"""Slices, and pixels a side, of a volume's patch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything that decides how a network of several targets is trained. ``classes``: whether the dataset's own target is learnt;
+    ``further``: the structured targets that are. ``epochs_open``: the recipe leaves open how many epochs there are."""
+
+    classes: bool
+    further: tuple[Target, ...]
+    source: str
+    backbone: BackboneSpec
+    net: MultitaskSpec
+    patch: Patch
+    views: int
+    joint: JointSpec
+    staged: bool
+    rules: str
+    loss: LossSpec
+    augmentation: Augmentation
+    plan: Plan
+    folds: int
+    epochs_open: bool
+
+    @property
+    def looks(self) -> float:
+        """How often networks are asked about each case without learning from it."""
+        return 3.0 * self.views
+
+    def of(self, kind: TargetKind) -> Target | None:
+        """The structured target of that kind."""
+        return next((each for each in self.further if each.kind is kind), None)
+
+    def to_parameters(self) -> dict[str, Json]:
+        """As the parameters of a recipe, nothing left open."""
+        net = self.net
+        found: dict[str, Json] = {"targets": [*([_CLASSES] if self.classes else []), *(each.name for each in self.further)]}
+        found |= {key: text for key, text in (("from", self.source), ("rules", self.rules)) if text}
+        return found | {
+            "backbone": self.backbone.name,
+            "stages": list(self.backbone.stages),
+            "side": self.backbone.side,
+            "level": self.backbone.level,
+            "head": {"regions": list(net.regions), "join": net.join, "dropout": net.dropout},
+            "width": net.width,
+            "context": net.context,
+            "patch": list(self.patch),
+            "views": self.views,
+            "joint": self.joint.how,
+            "weights": dict(self.joint.weights),
+            "staged": self.staged,
+            "reconstruct": net.image,
+            "similarity": net.embedding,
+            "loss": self.loss.to_json(),
+            "augmentation": self.augmentation.to_json(),
+            "training": self.plan.to_json(),
+            "folds": self.folds,
+        }
+
+
+def check(parameters: Mapping[str, Json]) -> None:
+    """Raises `InputError` for a key, a name or a value that cannot be followed."""
+    _wanted.check(parameters, WANTED)
+    if Augmentation.from_json(parameters.get("augmentation", {})).mixup:
+        raise InputError(
+            "bad-recipe",
+            got="The recipe's augmentation has mixup.",
+            allowed="Changes that masks and boxes can follow; pictures that are mixed have no mask.",
+            fix="Leave mixup out.",
+        )
+
+
+def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
+    """What the recipe says, and for the rest what suits images and targets. ``begun``: the spec of the network in ``from``.
+
+    Raises `InputError` for a target that is not labelled.
+    """
+    said = job.recipe.parameters
+    classes, further = _targets(job)
+    patch = _patch(said.get("patch"), job, further)
+    return Settings(
+        classes=classes,
+        further=further,
+        source=str(said.get("from", "")),
+        backbone=_backbone(said, job, patch, begun),
+        net=_net(said, job, classes, further),
+        patch=patch,
+        views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
+        joint=JointSpec(str(said.get("joint", "fixed")), {name: float(each) for name, each in said.get("weights", {}).items()}),
+        staged=bool(said.get("staged", False)),
+        rules=str(said.get("rules", "")),
+        loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
+        augmentation=_augmentation(said, job),
+        plan=plan_for(len(job.train), said.get("training", {})),
+        folds=int(said.get("folds", FOLDS)),
+        epochs_open="epochs" not in said.get("training", {}),
+    )
+
+
+def plan_for(cases: int, said: Mapping[str, Json]) -> Plan:
+    """How to train on so many cases. ``epochs`` is then the most that is worth while."""
+    most = min(max(math.ceil(_VIEWED / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
+    usual: dict[str, Json] = {
+        "epochs": most,
+        "batch": 16,
+        "rate": 6e-4,
+        "head_rate": 3.0,
+        "layer_decay": 0.8,
+        "frozen": 1,
+        "decay": 0.02,
+        "norms": "keep",
+        "average": "ema",
+        "kept": "last",
+    }
+    return Plan.from_json(usual | dict(said))
+
+
+def _targets(job: FitJob) -> tuple[bool, tuple[Target, ...]]:
+    """Whether classes are learnt, and which structured targets."""
+    there = {truth.target.name: truth.target for truth in job.dataset.further}
+    own = not job.dataset.target.kind.structured
+    names = [*([_CLASSES] if own else []), *there]
+    wanted = list(job.recipe.parameters.get("targets", names))
+    for name in wanted:
+        if name not in names:
+            raise unknown_name("target", name, names)
+    further = tuple(there[name] for name in there if name in wanted)
+    kinds = [each.kind for each in further]
+    if len(set(kinds)) < len(kinds):
+        raise InputError(
+            "two-targets-alike",
+            got=f"Several targets of one kind: {', '.join(each.name for each in further)}.",
+            allowed="One target of masks, one of boxes, one of measures.",
+            fix="Choose with --targets.",
+        )
+    return own and _CLASSES in wanted, further
+
+
+def _backbone(said: Mapping[str, Json], job: FitJob, patch: Patch, begun: BackboneSpec | None) -> BackboneSpec:
+    _, depth, high, wide = job.arrays.shape
+    side = max(patch[1] or high, patch[2] or wide)
+    channels = job.arrays.shape[0] * (1 + 2 * _context(said, job))
+    usual = begun or BackboneSpec(
+        side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=(0, 1, 2, 3, 4) if side > _tuning.SMALL else (0, 1, 2, 3)
+    )
+    if "backbone" in said and said["backbone"] != usual.name:
+        usual = dataclasses.replace(usual, name=str(said["backbone"]), stages=())
+    return dataclasses.replace(
+        usual,
+        side=int(said.get("side", usual.side)),
+        stages=tuple(said.get("stages", usual.stages)),
+        level=bool(said.get("level", usual.level)),
+        weights="pretrained",
+        channels=0 if channels in (1, 3) and (depth == 1 or channels == 1) else channels,
+    )
+
+
+def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Target, ...]) -> MultitaskSpec:
+    kinds = {each.kind: len(each.classes) for each in further}
+    target, deep = job.dataset.target, job.arrays.shape[1] > 1
+    usual: dict[str, Json] = {"regions": [1], "join": "attention" if deep else "mean", "dropout": 0.2} | dict(said.get("head", {}))
+    alike = len(target.classes) if classes and target.kind in (TargetKind.BINARY, TargetKind.MULTICLASS) else 0
+    return MultitaskSpec(
+        columns=columns(target) if classes else 0,
+        masks=kinds.get(TargetKind.MASKS, 0),
+        boxes=kinds.get(TargetKind.BOXES, 0),
+        measures=kinds.get(TargetKind.MEASURES, 0),
+        image=bool(said.get("reconstruct", False)),
+        embedding=int(said.get("similarity", 0)) if alike else 0,
+        kinds=alike,
+        regions=tuple(usual["regions"]),
+        join=str(usual["join"]),
+        dropout=float(usual["dropout"]),
+        width=int(said.get("width", 64)),
+        context=_context(said, job),
+    )
+
+
+def _context(said: Mapping[str, Json], job: FitJob) -> int:
+    return int(said.get("context", 1)) if job.arrays.shape[1] > 1 else 0
+
+
+def _patch(said: Any, job: FitJob, further: tuple[Target, ...]) -> Patch:
+    """The whole image; of volumes that are large a part, where nothing is said of the case as a whole."""
+    _, depth, high, wide = job.arrays.shape
+    whole = depth == 1 or not further
+    usual = (0, 0, 0) if whole else (_DEEP, 0, 0)
+    z, y, x = usual if said is None else said
+    return tuple(0 if part >= side else part for part, side in zip((z, y, x), (depth, high, wide), strict=True))  # type: ignore[return-value]
+
+
+def _loss(job: FitJob) -> dict[str, Json]:
+    if job.dataset.target.kind is TargetKind.NUMBER:
+        return {"delta": 1.0}
+    return {"smoothing": 0.05, "weighting": 1.0}
+
+
+def _augmentation(said: Mapping[str, Json], job: FitJob) -> Augmentation:
+    if "augmentation" in said:
+        return Augmentation.from_json(said["augmentation"])
+    arrays = job.arrays
+    classes = [*job.dataset.target.classes, *(name for truth in job.dataset.further for name in truth.target.classes)]
+    usual = augment.default(colour=arrays.colour, volume=arrays.shape[1] > 1, binary=arrays.binary, classes=classes)
+    return dataclasses.replace(usual, scale=0.2)
+
+
+def _head(value: Mapping[str, Json]) -> object:
+    known = {"regions", "join", "dropout"}
+    for key in value:
+        if key not in known:
+            raise unknown_name("head parameter", key, known)
+    return _tuning.head(value)
+
+
+def _parts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(_wanted.whole(0).good(each) for each in value)
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(each, int | float) and not isinstance(each, bool) and each >= 0 for each in value.values()
+    )
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(each, str) for each in value)
+
+
+WANTED: Mapping[str, Wanted] = {
+    "targets": Wanted('a list of names such as ["classes", "masks"]', _names),
+    "from": _wanted.text("model"),
+    "backbone": _wanted.text(DEFAULT),
+    "stages": _tuning.WANTED["stages"],
+    "side": _wanted.whole(16),
+    "level": _wanted.yes_or_no(),
+    "head": _tuning.table(_head, "{dropout = 0.2}"),
+    "width": _wanted.whole(8),
+    "context": _wanted.whole(0),
+    "patch": Wanted("three whole numbers [z, y, x], 0 for the whole side", _parts),
+    "views": Wanted(f"one of {', '.join(map(str, TURNS))}", lambda value: value in TURNS and not isinstance(value, bool)),
+    "joint": _wanted.one_of(*HOW),
+    "weights": Wanted("a table of numbers from 0 such as {classes = 1.0, masks = 0.5}", _numbers),
+    "staged": _wanted.yes_or_no(),
+    "reconstruct": _wanted.yes_or_no(),
+    "similarity": _wanted.whole(0),
+    "rules": _wanted.text("rules.toml"),
+    "loss": _tuning.table(LossSpec.from_json, "{smoothing = 0.05}"),
+    "augmentation": _tuning.table(Augmentation.from_json, "{turn = 10.0}"),
+    "training": _tuning.table(Plan.from_json, "{epochs = 5, rate = 0.0003}"),
+    "folds": _wanted.whole(2),
+    "trials": _wanted.whole(1),
+}
