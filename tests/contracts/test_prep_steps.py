@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from medloop import prep, recipes, registry
 from medloop.errors import InputError, Unreadable
+from medloop.prep import _grid
 from medloop.types import Image, Recipe, Step
 
 NEEDED = {"fit": {"size": [4, 12, 9]}, "align": {"reference": "reference.nii", "iterations": 3}}
@@ -85,6 +86,74 @@ def test_every_step_on_every_kind_of_image(name: str, params: dict, what: str) -
         assert (out.affine_lps is None) == (before.affine_lps is None)
     if out.affine_lps is not None:
         np.testing.assert_allclose(np.linalg.norm(out.affine_lps[:3, :3], axis=0)[::-1], out.spacing_mm)
+
+
+INTENSITIES = ("bias", "normalise")
+
+
+def told(axis: int, *, flat: bool = False) -> Image:
+    """Within a border of zeros, values that tell their index along ``axis`` (0 x, 1 y, 2 z)."""
+    shape = (1 if flat else 36, 44, 47)
+    inner = (slice(None) if flat else slice(2, -2), slice(3, -4), slice(4, -3))
+    pixels = np.zeros((1, 1, *shape), np.float32)
+    pixels[0, 0][inner] = np.indices(shape)[2 - axis][inner] + 100
+    affine = np.array([[0.0, -1.5, 0, 4], [-0.7, 0, 0, 5], [0, 0, 2.0, 6], [0, 0, 0, 1]])
+    return Image(pixels, (2.0, 1.5, 0.7), affine)
+
+
+def reach(image: Image) -> np.ndarray:
+    """How far ``(x, y, z)`` a voxel may have been mixed with others, in voxels as read."""
+    return 1 + np.abs(np.eye(3) if image.from_voxel is None else image.from_voxel[:3, :3]).max(axis=1)
+
+
+def untold(image: Image, axis: int, margin: np.ndarray, *, flat: bool) -> np.ndarray:
+    """How far the values are from what ``from_voxel`` tells, at least ``margin`` from the border of zeros."""
+    matrix = np.eye(4) if image.from_voxel is None else image.from_voxel
+    z, y, x = np.indices(image.pixels.shape[2:], np.float64)
+    place = np.einsum("ij,j...->...i", matrix, np.stack([x, y, z, np.ones_like(x)]))[..., :3]
+    inside = (place >= np.array([4, 3, 2]) + margin) & (place <= np.array([43, 39, 33]) - margin)
+    inside[..., 2] = np.abs(place[..., 2]) < 0.5 if flat else inside[..., 2]
+    inside = inside.all(axis=-1)
+    return np.abs(image.pixels[0, 0] - 100 - place[..., axis])[inside]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_every_step_tells_where_its_voxels_come_from(name: str, params: dict, flat: bool) -> None:
+    if name == "bias":
+        params = params | {"iterations": 1}
+    for axis in range(2 if flat else 3):
+        before = told(axis, flat=flat)
+        out = done(Step(name, params), before)
+        if isinstance(out, str):
+            assert name == "align"
+            assert flat
+            continue
+        if name in INTENSITIES:
+            assert out.from_voxel is None
+            continue
+        rounded = params.get("slices") == "spread" or params.get("interpolation") == "nearest"
+        slack = 0.51 if rounded else 0.1 if name == "resample" else 2e-3  # a mean over few voxels lies a little off its middle
+        off = untold(out, axis, reach(out), flat=flat)
+        assert len(off) > 3
+        assert off.max() <= slack
+        sizes = out.pixels.shape[2], 15, 16
+        twice = prep.apply(out, [Step("resample", {"size": sizes, "keep_shape": False}), Step("fit", {"size": [sizes[0], 14, 13]})])
+        assert untold(twice, axis, reach(out) + reach(twice), flat=flat).max(initial=0) <= slack + 0.15
+
+
+def test_frames_taken_for_slices_have_no_place() -> None:
+    out = prep.apply(IMAGES["film"](), [Step("sample", {"frames": "sequence", "count": 3}), Step("fit", {"size": [3, 9, 9]})])
+    assert np.isnan(out.from_voxel).all()
+
+
+@pytest.mark.parametrize(("name", "params"), [("resample", {"size": [20, 30, 30]}), ("crop", {}), ("orient", {})])
+def test_the_check_of_places_sees_half_a_voxel(name: str, params: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = np.eye(4)
+    half[0, 3] = 0.5
+    monkeypatch.setattr(_grid, "followed", lambda image, matrix: matrix @ half)
+    with pytest.raises(AssertionError):
+        test_every_step_tells_where_its_voxels_come_from(name, params, flat=False)
 
 
 @pytest.mark.parametrize(("name", "params"), CASES)
