@@ -51,10 +51,21 @@ def _raster(folder: Path) -> Path:
     return folder
 
 
-SAMPLES = {"dicom": _dicom, "nifti": _nifti, "npz": _npz, "raster": _raster}
+def _channels(folder: Path) -> Path:
+    for case, kind in (("a", np.float32), ("b", np.int16)):
+        (folder / case).mkdir()
+        for name in ("t1", "t2"):
+            voxels = RANDOM.normal(scale=50, size=(7, 6, 5)).astype(kind)
+            nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-1, -2, 3, 1])), folder / case / f"{name}.nii.gz")
+    return folder
 
 
-DERIVED = {"labelmap"}
+SAMPLES = {"dicom": _dicom, "nifti": _nifti, "npz": _npz, "raster": _raster, "channels": _channels}
+JOINED = {"channels": readers.Channels((("t1", "t1*"), ("t2", "t2*")))}
+"""Readers of what others find, put together once all is found."""
+
+
+DERIVED = {"coco", "labelmap"}
 """Readers of what other readers find: they take no file."""
 
 
@@ -65,7 +76,8 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, readers.
     folder.mkdir()
     SAMPLES[request.param](folder)
     with Compute(workers=0) as compute:
-        return request.param, readers.collect(folder, compute=compute)
+        collection = readers.collect(folder, compute=compute)
+    return request.param, readers.join(collection, JOINED[request.param]) if request.param in JOINED else collection
 
 
 def _keeps_its_word(ref: ImageRef, image: Image) -> None:
@@ -122,6 +134,9 @@ def test_scans_are_json_and_decode_nothing(found):
     assert isinstance(module.VERSION, int)
     path = Path(collection.refs[0].files[0])
     reader, text = _scan.scan(str(path))
+    if name in JOINED:
+        assert not module.claims(path.read_bytes()[: _scan.HEAD_BYTES], path)
+        return
     assert reader == name
     assert json.loads(text) == json.loads(json.dumps(module.scan(path, path.read_bytes()[: _scan.HEAD_BYTES])))
 

@@ -41,10 +41,13 @@ class Learnt:
     names: str | None = None
 
     def joining(self, channels: str | None, case_by: str | None) -> Channels | None:
-        """Which files make the channels of a case: as asked for, or else as when it was learnt. Raises `InputError`."""
-        if channels is None:
-            return Channels.of(self.channels, case_by or self.case_by)
-        return Channels.of(channels, case_by)
+        """Which files make the channels of a case: as asked for, in the order learnt, or else as when it was learnt.
+
+        Raises `InputError`.
+        """
+        learnt = None if self.channels is None else Channels.of(self.channels, case_by or self.case_by)
+        asked = learnt if channels is None else Channels.of(channels, case_by)
+        return asked if asked is None or learnt is None else asked.in_order_of(learnt)
 
     def kind(self, refs: Sequence[ImageRef]) -> MainKind:
         """Which images are flat or volumes like those that were learnt from, and why the others are left out."""

@@ -154,11 +154,15 @@ def _within_budget(extent: Floats, native: Floats, voxels: int) -> tuple[list[fl
 
 
 def _intensities(refs: Sequence[ImageRef]) -> dict[str, object]:
-    """CT windows by the body part that most headers name; the rest of `normalise` decides by each image's own modality."""
+    """CT windows by the body part that most headers name, only one where images have several channels; the rest of `normalise` decides
+    by each image's own modality.
+    """
     if not any(ref.modality == "CT" for ref in refs):
         return {"method": "auto"}
     parts = Counter((ref.fact("body_part") or "").upper() for ref in refs if ref.modality == "CT")
     common = parts.most_common(1)[0][0]
     all_ct = all(ref.modality == "CT" for ref in refs)
     windows = next((windows for word, windows in _WINDOWS.items() if all_ct and word in common), (_SOFT_TISSUE,))
+    if any(ref.shape[1] > 1 and not ref.colour for ref in refs):
+        windows = windows[:1]
     return {"method": "auto", "windows": [list(window) for window in windows]}

@@ -10,7 +10,7 @@ from pydantic import Field
 from medloop.prep._grid import cut
 from medloop.types import Array, Image
 
-VERSION = 1
+VERSION = 2
 _AIR_HU = -500.0
 
 
@@ -33,15 +33,18 @@ def step(
 
 
 def _filled(image: Image, level: float) -> Array:
-    """``(Z, Y, X)`` bool: where any frame or channel is not empty."""
+    """``(Z, Y, X)`` bool: where any frame or channel is not empty. Channels that are no colours are each of their own range."""
     pixels = image.pixels
     if image.modality == "CT":
-        limit = _AIR_HU
-    else:
-        flat = pixels.reshape(-1)
-        low, high = float(pixels.min()), float(np.percentile(flat[:: max(1, flat.size // 200_000)], 99))
-        limit = low + level * (high - low)
-    return np.asarray((pixels > limit).any(axis=(0, 1)))
+        return np.asarray((pixels > _AIR_HU).any(axis=(0, 1)))
+    parts = [pixels] if image.colour else [pixels[:, at : at + 1] for at in range(pixels.shape[1])]
+    return np.asarray(np.logical_or.reduce([(part > _limit(part, level)).any(axis=(0, 1)) for part in parts]))
+
+
+def _limit(pixels: Array, level: float) -> float:
+    flat = pixels.reshape(-1)
+    low, high = float(pixels.min()), float(np.percentile(flat[:: max(1, flat.size // 200_000)], 99))
+    return low + level * (high - low)
 
 
 def _extent(part: Array, share: float, margin: int, least: float) -> tuple[int, int]:

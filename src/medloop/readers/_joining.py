@@ -57,6 +57,12 @@ class Channels:
         """The channels in order."""
         return tuple(name for name, _ in self.globs)
 
+    def in_order_of(self, other: Channels) -> Channels:
+        """The same channels in the order of another; as they are where the other has other channels."""
+        globs = dict(self.globs)
+        same = set(globs) == set(other.names)
+        return replace(self, globs=tuple((name, globs[name]) for name in other.names)) if same else self
+
     def case_of(self, ref: ImageRef) -> str | None:
         """The case of an image: empty where its files lie in no folder, None where the expression does not fit its name."""
         if self.case_by == PARENT:
