@@ -18,6 +18,8 @@ from medloop.readers.labelmap import Grid, named, reference
 from medloop.types import Array, Image, ImageRef, Json, Truth
 
 _AWAY = 0.25
+DRAWN = ("coco",)
+"""Readers whose label maps are on the grid of their image as they are."""
 _TOLD = 6
 _CHUNK = 8
 
@@ -82,7 +84,7 @@ def read(
 def look(pair: Pair) -> Seen:
     """Read one mask and compare its grid with the image's. Runs in worker processes."""
     try:
-        plain = reference(pair.mask)
+        plain = reference(pair.mask) if pair.mask.reader not in DRAWN else pair.mask
         map_ = readers.read(plain)
         onto, says = _onto(pair, map_)
     except Unreadable as error:
@@ -102,7 +104,7 @@ def _onto(pair: Pair, map_: Image) -> tuple[Grid | None, str]:
     affine = readers.affine(pair.image) if pair.image.spacing_mm is not None and map_.affine_lps is not None else None
     if affine is None or map_.affine_lps is None:
         if shape != size:
-            raise Unreadable(f"its size is {_size(size)}, that of the image {_size(shape)}")
+            raise Unreadable(f"its size is {_size(size)}, the image's {_size(shape)}")
         return None, ""
     if shape == size and _apart(affine, map_.affine_lps, shape) < _AWAY:
         return None, ""

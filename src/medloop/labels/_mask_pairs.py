@@ -51,12 +51,17 @@ def stem(name: str) -> str:
     return _EXTENSION.sub("", name.rpartition("/")[2].lower())
 
 
+def without_channel(stem: str) -> str:
+    """Without nnU-Net's number of the channel: ``case`` of ``case_0000``."""
+    return _CHANNEL.sub("", stem)
+
+
 def _image_keys(name: str) -> Iterator[str]:
     """What an image may be called in a mask's name, the most exact first."""
     path, mark, _ = name.partition("#")
     own = stem(path)
     yield own
-    yield _CHANNEL.sub("", own)
+    yield without_channel(own)
     parts = [part.lower() for part in path.split("/")]
     whole = [*parts[:-1], parts[-1] if mark else own]
     for start in range(len(whole) - 1):

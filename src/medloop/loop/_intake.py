@@ -54,7 +54,7 @@ def collect(
 
     With ``keep`` the next time opens only files that changed.
     """
-    channels = channels or Channels.of(request.channels, request.case_by)
+    channels = channels or Channels.of(*readers.channels_of(request.src, request.channels, request.case_by))
     masks = request.masks if isinstance(request, SourceRequest) else None
     cache = means.workspace.cache if keep else None
     with means.clock.stage("scan"):

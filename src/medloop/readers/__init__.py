@@ -22,13 +22,25 @@ from medloop.cache.files import Entry, FileIndex
 from medloop.compute import Compute, Died
 from medloop.errors import InputError, Unreadable
 from medloop.progress import QUIET, Progress
-from medloop.readers import _masks, _scan, _walk
+from medloop.readers import _masks, _nnunet, _scan, _walk
 from medloop.readers._joining import Channels, join
 from medloop.readers._pieces import Assembled, Scanned, SeriesFound, digest_of
 from medloop.types import Array, Image, ImageRef, Json, Rejected
 from medloop.workspace.atomic import explained
 
-__all__ = ["Channels", "Collection", "SeriesFound", "affine", "collect", "digest", "digest_of", "join", "read", "read_many"]
+__all__ = [
+    "Channels",
+    "Collection",
+    "SeriesFound",
+    "affine",
+    "channels_of",
+    "collect",
+    "digest",
+    "digest_of",
+    "join",
+    "read",
+    "read_many",
+]
 
 _DIGITS = re.compile(r"[0-9]{1,18}|[^0-9]+")
 _CHUNK = 64
@@ -99,6 +111,12 @@ def collect(
         series=tuple(made.series),
         masks=tuple(beside.refs),
     )
+
+
+def channels_of(src: str, channels: str | None, case_by: str | None) -> tuple[str | None, str | None]:
+    """``--channels`` and ``--case-by``: those given, or else those that the source's layout says (nnU-Net)."""
+    implied = None if channels or case_by else _nnunet.flags(Path(src).expanduser())
+    return implied or (channels, case_by)
 
 
 def read(ref: ImageRef) -> Image:

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medloop.errors import InputError
-from medloop.readers import _walk
-
-_NNUNET = ("labelsTr/*", "labelsTs/*")
+from medloop.readers import _nnunet, _walk
 
 
 def find(root: Path, seen: Sequence[_walk.Seen], masks: str | None) -> list[_walk.Seen]:
@@ -20,8 +18,8 @@ def find(root: Path, seen: Sequence[_walk.Seen], masks: str | None) -> list[_wal
     """
     names = {each.name for each in seen}
     if masks is None:
-        nnunet = "dataset.json" in names and any(name.startswith("imagesTr/") for name in names)
-        return [each for each in _usable(seen) if nnunet and any(_walk.matches(each.name, glob) for glob in _NNUNET)]
+        nnunet = _nnunet.is_layout(names)
+        return [each for each in _usable(seen) if nnunet and any(_walk.matches(each.name, glob) for glob in _nnunet.MASKS)]
     found: dict[str, _walk.Seen] = {}
     for pattern in _walk.patterns(masks):
         fitting = [each for each in _usable(seen) if _walk.matches(each.name, pattern)] or _beside(root, pattern)
