@@ -154,8 +154,9 @@ def _within_budget(extent: Floats, native: Floats, voxels: int) -> tuple[list[fl
 
 
 def _intensities(refs: Sequence[ImageRef]) -> dict[str, object]:
-    """CT windows by the body part that most headers name, only one where images have several channels; the rest of `normalise` decides
-    by each image's own modality.
+    """CT windows by the body part that most headers name, only one where images have several channels.
+
+    The rest of `normalise` decides by each image's own modality.
     """
     if not any(ref.modality == "CT" for ref in refs):
         return {"method": "auto"}
