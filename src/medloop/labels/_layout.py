@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from medloop.errors import InputError
+from medloop.labels import _measures
 from medloop.labels._columns import Holds, Profile, number
 from medloop.labels._values import class_column, flag_columns, list_column, number_column, one_hot_columns
 from medloop.labels._words import LABELS
 from medloop.types import LabelValue, Target
 
+UNSAID = ""
+"""The value of a label that says nothing of the class."""
 USABLE = (Holds.FLAGS, Holds.LISTS, Holds.CLASSES, Holds.NUMBERS)
 _SUMS_TO_ONE = 0.99
 _MOST_TEXTS = 100
@@ -19,7 +22,8 @@ _MOST_TEXTS = 100
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """``columns`` hold the label. ``values``: of each row, None where it has none. ``wrong``: (row position, problem) of cells that
-    make no sense. ``says``: the layout in a sentence. ``because``: why these columns.
+    make no sense. ``says``: the layout in a sentence. ``because``: why these columns. ``measured``: the target of columns of
+    measures, ``measures`` those of each row.
     """
 
     target: Target
@@ -28,6 +32,12 @@ class Layout:
     says: str
     because: str
     wrong: list[tuple[int, str]] = field(default_factory=list)
+    measured: Target | None = None
+    measures: list[tuple[float | None, ...]] = field(default_factory=list)
+
+    def told(self, row: int) -> tuple[LabelValue | None, tuple[float | None, ...]]:
+        """All that a row says, for comparison."""
+        return self.values[row], self.measures[row] if self.measures else ()
 
 
 def chosen(free: Sequence[Profile], spare: Sequence[Profile], named: Sequence[str]) -> Layout:
@@ -39,7 +49,7 @@ def chosen(free: Sequence[Profile], spare: Sequence[Profile], named: Sequence[st
     """
     if named:
         by_name = {each.name: each for each in (*free, *spare)}
-        return _layout([by_name[name] for name in named], "named with --label-columns")
+        return _asked([by_name[name] for name in named])
     usable = [each for each in free if each.holds in USABLE]
     hinted = _without_twins([each for each in free if _hint(each) and (each.holds in USABLE or _few_texts(each))])
     if len(hinted) == 1:
@@ -53,6 +63,28 @@ def chosen(free: Sequence[Profile], spare: Sequence[Profile], named: Sequence[st
     if len(rest) == 1:
         return _layout(rest, f"it is the only column that can be a label: {rest[0].because}")
     raise _which(rest, [*free, *spare])
+
+
+def _asked(columns: Sequence[Profile]) -> Layout:
+    """The layout of the columns that a person named: those of numbers are measures, a single one is a number to predict too."""
+    because = "named with --label-columns"
+    others, measures = _measures.divided(columns)
+    if not measures:
+        return _layout(columns, because)
+    target, rows = _measures.target_of(measures), _measures.rows_of(measures)
+    names = tuple(each.name for each in columns)
+    if not others and len(measures) == 1 and measures[0].holds is Holds.NUMBERS:
+        plain = _layout(measures, because)
+        return replace(plain, measured=target, measures=rows)
+    wrong = _measures.wrong(measures)
+    some = [any(each is not None for each in row) for row in rows]
+    if not others:
+        values: list[LabelValue | None] = [UNSAID if any_ else None for any_ in some]
+        return Layout(target, names, values, _measures.says(target), because, wrong, target, rows)
+    plain = _layout(others, because)
+    values = [UNSAID if value is None and any_ else value for value, any_ in zip(plain.values, some, strict=True)]
+    says = f"{plain.says}; {_measures.says(target)}"
+    return Layout(plain.target, names, values, says, because, [*plain.wrong, *wrong], target, rows)
 
 
 def _hint(each: Profile) -> bool:
@@ -113,7 +145,7 @@ def _many(profiles: Sequence[Profile], because: str) -> Layout:
         raise InputError(
             "bad-label-columns",
             got=f"Several label columns are named, but '{wrong_kind[0].name}' holds {wrong_kind[0].because}.",
-            allowed="One column of classes, lists or numbers, or several columns that hold 0 and 1.",
+            allowed="One column of classes or lists, or several that hold 0 and 1; columns of numbers beside them are measures.",
             fix=f"Write --label-columns '{wrong_kind[0].name}' to learn that one alone.",
         )
     if _one_hot(profiles):
@@ -143,6 +175,6 @@ def _which(rest: Sequence[Profile], every: Sequence[Profile]) -> InputError:
     return InputError(
         "which-label-column",
         got=f"Several columns may be the label: {told}.",
-        allowed=f"One of {', '.join(repr(each.name) for each in rest[:20])}, or several columns of 0 and 1.",
+        allowed=f"One of {', '.join(repr(each.name) for each in rest[:20])}; several columns of 0 and 1, or of numbers (measures).",
         fix=f"Say which to learn: --label-columns '{rest[0].name}'.",
     )

@@ -35,7 +35,7 @@ def sentence(reading: Reading, cases: Sequence[Case]) -> str:
     """How the table was read, for a person."""
     sheet, target = reading.sheet, reading.layout.target
     ways = Counter(match.way for match in reading.matches if match.found)
-    kinds = {TargetKind.NUMBER: "", TargetKind.BINARY: ": two classes"}
+    kinds = {TargetKind.NUMBER: "", TargetKind.MEASURES: "", TargetKind.BINARY: ": two classes"}
     kind = kinds.get(target.kind, f": {len(target.classes)} classes ({target.kind})")
     parts = [
         f"Table {sheet.path.name} ({sheet.says}): {reading.layout.says}{kind}.",

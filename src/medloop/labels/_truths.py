@@ -118,7 +118,7 @@ def boxes_truth(target: Target, found: Sequence[tuple[np.ndarray, np.ndarray] | 
 def tally(target: Target, counts: Sequence[Sequence[int]]) -> list[dict[str, Json]]:
     """Rows of `Labelled.found`: ``counts`` of each known image, one number a class (boxes, voxels)."""
     table = np.array(counts, dtype=np.int64).reshape(len(counts), len(target.classes))
-    unit = {TargetKind.BOXES: "boxes", TargetKind.MASKS: "voxels"}.get(target.kind, "numbers")
+    unit = {TargetKind.BOXES: "boxes", TargetKind.MASKS: "voxels"}.get(target.kind, "values")
     return [
         {"target": target.name, "class": name, "cases": int((table[:, k] > 0).sum()), "count": int(table[:, k].sum()), "of": unit}
         for k, name in enumerate(target.classes)

@@ -75,8 +75,13 @@ def number_column(column: Profile) -> Parsed:
         for row, (cell, value) in enumerate(zip(column.cells, values, strict=True))
         if cell and value is None
     ]
-    matched = _UNIT.fullmatch(column.name)
-    return Target(TargetKind.NUMBER, name=column.name, unit=matched[1] if matched else None), values, wrong
+    return Target(TargetKind.NUMBER, name=column.name, unit=unit_of(column.name)), values, wrong
+
+
+def unit_of(name: str) -> str | None:
+    """The unit that a column's name tells: ``mm`` of ``diameter_mm``."""
+    matched = _UNIT.fullmatch(name)
+    return matched[1] if matched else None
 
 
 def _classes(names: Iterable[str]) -> Target:

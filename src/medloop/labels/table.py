@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medloop.errors import InputError, unknown_name
-from medloop.labels import _sheet
+from medloop.labels import _measures, _sheet
 from medloop.labels._cases import Said, case_of, folder_splits
 from medloop.labels._columns import Holds, Profile, age_band, is_split, plain, profile, sex_of
 from medloop.labels._companion import companions, joined
@@ -206,6 +206,7 @@ def _labelled(reading: Reading, refs: Sequence[ImageRef], aside: str) -> Labelle
     splits = folder_splits(refs)
     cases: list[Case] = []
     labels: list[Label] = []
+    of: list[int] = []
     unlabelled = []
     for position, ref in enumerate(refs):
         row = rows.get(position)
@@ -217,8 +218,11 @@ def _labelled(reading: Reading, refs: Sequence[ImageRef], aside: str) -> Labelle
         shared = len(reading.matches[row].found) > 1
         cases.append(case_of(ref, _said(reading, row, shared=shared, split=splits[position])))
         labels.append(_label(reading, row, ref))
+        of.append(row)
     if not cases:
         raise _none_left(reading, problems)
+    measured = reading.layout.measured
+    truth = None if measured is None else _measures.truth_of(measured, reading.layout.measures, of)
     problems.sort(key=lambda each: (each["row"] is None, each["row"] or 0))
     return Labelled(
         target=reading.layout.target,
@@ -228,6 +232,8 @@ def _labelled(reading: Reading, refs: Sequence[ImageRef], aside: str) -> Labelle
         columns=columns(reading),
         problems=problems,
         unlabelled=tuple(unlabelled),
+        further=() if truth is None else (truth,),
+        found=[] if truth is None else _measures.found_of(truth),
     )
 
 
@@ -282,7 +288,7 @@ def _agreed(reading: Reading, rows: Sequence[int], name: str, problems: list[dic
     """The first of the rows that name the same, when all give one label; None when they contradict each other. Adds to
     ``problems``.
     """
-    numbers, values = reading.sheet.numbers, reading.layout.values
+    numbers, values = reading.sheet.numbers, {row: reading.layout.told(row) for row in rows}
     if all(values[row] == values[rows[0]] for row in rows):
         text = f"repeats row {numbers[rows[0]]} with the same label; used once"
         problems.extend(problem(numbers[row], name, text) for row in rows[1:])
