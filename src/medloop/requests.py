@@ -258,6 +258,16 @@ class PredictResult:
     seconds: float
     explained: str | None = None
     """The sheet of explanations, where it was asked for."""
+    masks: str | None = None
+    """Folder of the masks: PNG of pictures, NIfTI of volumes; ``files.csv`` says which is whose. None: the model finds none."""
+    mask_values: dict[str, int] = field(default_factory=dict)
+    """What each class is written as in the masks."""
+    boxes: str | None = None
+    """COCO JSON of the boxes found, or of those around the parts of masks."""
+    measures: str | None = None
+    """CSV of the measures, one row a case, and the rules that the case breaks."""
+    violations: int = 0
+    """Cases that break a rule."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,3 +43,11 @@ def test_equal_masks_give_equal_bytes_and_say_that_they_are_labels(tmp_path):
 def test_a_flat_mask_is_refused():
     with pytest.raises(ValueError, match="three axes"):
         nifti.mask_bytes(np.zeros((3, 4), np.uint8))
+
+
+def test_values_of_the_mask_files_come_back(tmp_path):
+    mask = np.zeros((2, 3, 4), np.uint8)
+    mask[1, 2, 3] = 1
+    image = read_back(nifti.mask_bytes(mask, TILTED, values=(0, 1000)), tmp_path)
+    assert image.pixels[0, 0, 1, 2, 3] == 1000
+    assert image.pixels.sum() == 1000

@@ -32,10 +32,16 @@ def test_without_values_the_pixels_are_the_classes_and_shown_in_colours():
 
 @pytest.mark.parametrize("values", [(0, 128), (0, 300, 5)])
 def test_values_that_do_not_fit_are_refused(values):
-    with pytest.raises(ValueError, match=r"class|grey"):
+    with pytest.raises(ValueError, match=r"class|greys"):
         png.mask_bytes(np.array([[0, 2]], np.uint8), values)
 
 
 def test_a_volume_is_refused():
     with pytest.raises(ValueError, match="flat"):
         png.mask_bytes(np.zeros((2, 3, 4), np.uint8))
+
+
+def test_colours_of_the_mask_files_come_back():
+    mask = np.array([[0, 1, 2]], np.uint8)
+    picture = opened(png.mask_bytes(mask, (0, 0x1FF0000, 200)))
+    assert np.array_equal(np.asarray(picture), [[[0, 0, 0], [255, 0, 0], [200, 200, 200]]])

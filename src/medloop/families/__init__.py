@@ -6,14 +6,16 @@ A family is a module of this folder with ``check(parameters)``, ``fit(job) -> Fi
 
 from medloop.families._augmented import augmented
 from medloop.families._explaining import choices_of, explain, way_of
-from medloop.families._job import FitJob, Fitted, Model, OutOfFold, Parts
+from medloop.families._job import Finder, FitJob, Fitted, Further, Model, OutOfFold, Parts
 from medloop.families._rows import row
 from medloop.families._saving import FORMAT, load, save
 
 __all__ = [
     "FORMAT",
+    "Finder",
     "FitJob",
     "Fitted",
+    "Further",
     "Model",
     "OutOfFold",
     "Parts",

@@ -11,7 +11,7 @@ from medloop.dataset import Options, examine, summary
 from medloop.errors import Unreadable
 from medloop.loop._intake import Means, collect
 from medloop.loop._protocols import SEARCH_SHARE
-from medloop.loop._start import DEFAULT
+from medloop.loop._start import DEFAULT, planner, recipe_for, structured
 from medloop.requests import DryRunResult, LearnRequest, seconds_of
 from medloop.types import ImageRef, Json, Recipe, Step
 from medloop.wire import to_json
@@ -32,7 +32,8 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
     labelled = labels.read(collection, request, means.compute)
     kind = prep.main_kind([case.images[0] for case in labelled.cases])
     refs = tuple(labelled.cases[at].images[0] for at in kind.kept)
-    steps = recipe.preparation or prep.plan(refs)
+    recipe = recipe_for(means.workspace, request, labelled)
+    steps = planner(recipe, structured(request, labelled))(refs)
     dataset, findings = examine(labelled, _Headers(refs), (), Options.of(request))
     reading = _reading_seconds(refs, steps) / max(1, means.compute.workers)
     budget = seconds_of(request.budget)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medloop.dataset.appearance import Appearance, as_text, from_text
 from medloop.errors import InputError
+from medloop.loop._truth import values_of
 from medloop.prep import MainKind
 from medloop.readers import Channels
 from medloop.requests import SourceRequest
@@ -29,7 +30,8 @@ _PATIENTS = 1000
 class Learnt:
     """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known.
     ``looks``: the appearance of their patients, or of some of them. ``channels``, ``case_by``: the flags by which several files
-    made one image; ``names``: its channels in order."""
+    made one image; ``names``: its channels in order. ``values``: by the name of each target of masks what their files held for none
+    of the classes and for each."""
 
     pictures: frozenset[str] = frozenset()
     volumes: bool | None = None
@@ -39,6 +41,7 @@ class Learnt:
     channels: str | None = None
     case_by: str | None = None
     names: str | None = None
+    values: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def joining(self, channels: str | None, case_by: str | None) -> Channels | None:
         """Which files make the channels of a case: as asked for, in the order learnt, or else as when it was learnt.
@@ -90,6 +93,7 @@ def learnt_from(dataset: Dataset, rows: Integers, request: SourceRequest, looks:
         channels=request.channels,
         case_by=request.case_by,
         names=next((ref.fact("channels") for ref in refs), None),
+        values={truth.target.name: told for truth in dataset.further if (told := values_of(truth)) is not None},
     )
 
 
@@ -103,6 +107,7 @@ def to_bytes(learnt: Learnt) -> bytes:
         "channels": learnt.channels,
         "case_by": learnt.case_by,
         "names": learnt.names,
+        "values": {name: list(told) for name, told in learnt.values.items()},
         "looks": [] if learnt.looks is None else as_text(learnt.looks, _PATIENTS),
     }
     return json.dumps(content, indent=1).encode()
@@ -115,7 +120,8 @@ def read_learnt(folder: Path) -> Learnt:
         looks = from_text(content.get("looks", []))
         kind = content["volumes"], content["colour"], tuple(content["modalities"])
         joined = {name: content.get(name) for name in ("channels", "case_by", "names")}
-        return Learnt(frozenset(content["pictures"]), *kind, looks, **joined)
+        values = {str(name): [int(each) for each in told] for name, told in content.get("values", {}).items()}
+        return Learnt(frozenset(content["pictures"]), *kind, looks, **joined, values=values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "model-damaged",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,11 +14,14 @@ from medloop import registry
 from medloop.compute import Compute
 from medloop.dataset import folds as split_folds
 from medloop.dataset import leaks
-from medloop.families import FitJob, Fitted
+from medloop.evaluation.evidence import StructuredEvidence
+from medloop.families import Finder, FitJob, Fitted, Further
 from medloop.loop._clock import Clock
+from medloop.loop._structured import Judge
 from medloop.prepared import PreparedArrays
+from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
-from medloop.types import Dataset, Integers, Json, Prediction, Recipe
+from medloop.types import Dataset, Findings, Integers, Json, Prediction, Recipe
 
 SEARCH_SHARE = 0.78
 """The part of the budget after which the model should be there; the rest is for predicting, the learning curve and the report."""
@@ -26,7 +29,10 @@ SEARCH_SHARE = 0.78
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lesson:
-    """Everything that learning needs: the dataset, row ``i`` of ``arrays`` prepared from its case ``i``, and where to work."""
+    """Everything that learning needs: the dataset, row ``i`` of ``arrays`` prepared from its case ``i``, and where to work.
+
+    ``further``: by the names of the structured targets what is known of them in prepared voxels; ``geometry``: where those lie.
+    """
 
     dataset: Dataset
     arrays: PreparedArrays
@@ -35,6 +41,8 @@ class Lesson:
     compute: Compute
     tell: Progress = QUIET
     device: str = "auto"
+    further: Mapping[str, Further] = field(default_factory=dict)
+    geometry: Geometry | None = None
 
     def job(self, train: Integers, deadline: float) -> FitJob:
         """What a family is asked for."""
@@ -48,6 +56,8 @@ class Lesson:
             compute=self.compute,
             tell=self.tell,
             device=self.device,
+            further=self.further,
+            geometry=self.geometry,
         )
 
     def fit(self, train: Integers, deadline: float) -> Fitted:
@@ -56,16 +66,32 @@ class Lesson:
         return fitted
 
     def predict(self, fitted: Fitted, rows: Integers) -> Prediction:
-        """The model's answers for these cases."""
-        names = [self.dataset.cases[row].name for row in rows]
+        """The model's answers for these cases: their classes or numbers, empty where none are learnt."""
+        names = self._names(rows)
+        if self.dataset.target.kind.structured:
+            return unsaid(names)
         return fitted.model.predict(self.arrays, rows, cases=names, compute=self.compute, cache=self.cache, tell=self.tell)
+
+    def judge(self, fitted: Fitted, rows: Integers, judge: Judge) -> None:
+        """Let ``judge`` hear the masks, boxes and measures that the model finds in these cases, one after another."""
+        if not self.dataset.further:
+            return
+        for row, found in zip(rows.tolist(), self._find(cast(Finder, fitted.model), rows), strict=True):
+            judge.hear(row, found)
+
+    def _find(self, model: Finder, rows: Integers) -> Iterator[Findings]:
+        names = self._names(rows)
+        return model.find(self.arrays, self.geometry, rows, cases=names, compute=self.compute, cache=self.cache, tell=self.tell)
+
+    def _names(self, rows: Integers) -> list[str]:
+        return [self.dataset.cases[row].name for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
     """A model to keep, and answers for cases that no choice had seen: ``prediction`` row ``j`` is for case ``judged[j]``.
 
-    ``fold`` is ``(N,)`` where the protocol is out-of-fold.
+    ``fold`` is ``(N,)`` where the protocol is out-of-fold. ``structured``: how good masks, boxes and measures are.
     """
 
     protocol: str
@@ -74,6 +100,7 @@ class Outcome:
     prediction: Prediction
     fold: Integers | None
     trials: Sequence[Mapping[str, Json]]
+    structured: tuple[StructuredEvidence, ...] = ()
 
 
 def held_out(lesson: Lesson, clock: Clock) -> Outcome:
@@ -81,9 +108,19 @@ def held_out(lesson: Lesson, clock: Clock) -> Outcome:
     with clock.stage("learn"):
         fitted = lesson.fit(lesson.dataset.indices("train", "val"), clock.deadline(SEARCH_SHARE))
     judged = lesson.dataset.indices("test")
-    with clock.stage("predict"):
+    with clock.stage("predict"), Judge(lesson.dataset, lesson.cache) as judge:
         prediction = lesson.predict(fitted, judged)
-    return Outcome(protocol="held-out", fitted=fitted, judged=judged, prediction=prediction, fold=None, trials=list(fitted.trials))
+        lesson.judge(fitted, judged, judge)
+        structured = judge.tell(lesson.recipe.seed)
+    return Outcome(
+        protocol="held-out",
+        fitted=fitted,
+        judged=judged,
+        prediction=prediction,
+        fold=None,
+        trials=list(fitted.trials),
+        structured=structured,
+    )
 
 
 def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
@@ -94,7 +131,7 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
     parts: list[tuple[Integers, Prediction]] = []
     trials: list[dict[str, Json]] = []
     last = clock.deadline(SEARCH_SHARE)
-    with lesson.tell.task("Folds", count + 1) as tick:
+    with lesson.tell.task("Folds", count + 1) as tick, Judge(lesson.dataset, lesson.cache) as judge:
         for number in range(count):
             with clock.stage("learn"):
                 first = 1 if number == 0 else 0  # the first fold also computes the features that the others use
@@ -102,13 +139,31 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
             rows = np.flatnonzero(fold == number)
             with clock.stage("predict"):
                 parts.append((rows, lesson.predict(fitted, rows)))
+                lesson.judge(fitted, rows, judge)
             trials += [{"fold": number + 1, **trial} for trial in fitted.trials]
             tick(1)
         with clock.stage("learn"):
             fitted = lesson.fit(everyone, last)
         tick(1)
+        with clock.stage("predict"):
+            structured = judge.tell(lesson.recipe.seed)
     trials += [{"fold": "all", **trial} for trial in fitted.trials]
-    return Outcome(protocol="out-of-fold", fitted=fitted, judged=everyone, prediction=_in_order(parts), fold=fold, trials=trials)
+    return Outcome(
+        protocol="out-of-fold",
+        fitted=fitted,
+        judged=everyone,
+        prediction=_in_order(parts),
+        fold=fold,
+        trials=trials,
+        structured=structured,
+    )
+
+
+def unsaid(names: Sequence[str]) -> Prediction:
+    """What a model without classes says of the classes of these cases: nothing."""
+    count = len(names)
+    nothing = np.full(count, np.nan)
+    return Prediction(tuple(names), np.zeros((count, 0)), ("",) * count, nothing, np.zeros(count, np.bool_))
 
 
 def _share(last: float, mine: int, parts: int) -> float:

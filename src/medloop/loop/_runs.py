@@ -1,7 +1,7 @@
 """What a run's folder holds, and how it is found again by path or by name.
 
 ``run.json`` (request, result, recipe, versions), ``recipe.toml``, ``model/``, ``report.html``, ``split.csv``, ``predictions.csv``,
-``search.json``. Groups are numbers: no patient's identity is written.
+``search.json``; ``cases.csv`` where masks, boxes or measures are learnt. Groups are numbers: no patient's identity is written.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from medloop.errors import InputError
 from medloop.evaluation.decisions import Decided
+from medloop.evaluation.evidence import StructuredEvidence
 from medloop.store import looks
 from medloop.types import Array, Dataset, Floats, Integers, Json, Prediction, Target, TargetKind
 from medloop.workspace import Workspace
@@ -142,12 +143,14 @@ def test_key(dataset: Dataset, judged: Integers) -> str:
 
 
 def truth_text(target: Target, values: Array) -> list[str]:
-    """What each case is labelled with, as one text a case (classes joined by ``|``)."""
+    """What each case is labelled with, as one text a case (classes joined by ``|``); empty where that is not known."""
+    if target.kind.structured:
+        return [""] * len(values)
     if target.kind is TargetKind.NUMBER:
-        return [repr(float(value)) for value in values]
+        return [repr(float(value)) if np.isfinite(value) else "" for value in values]
     if target.kind is TargetKind.MULTILABEL:
         return ["|".join(name for name, on in zip(target.classes, row, strict=True) if on == 1) for row in values]
-    return [target.classes[int(value)] for value in values]
+    return [target.classes[int(value)] if value >= 0 else "" for value in values]
 
 
 def prediction_rows(part: str, target: Target, values: Array, groups: Integers, predicted: Prediction) -> Iterable[list[str]]:
@@ -162,7 +165,7 @@ def prediction_rows(part: str, target: Target, values: Array, groups: Integers, 
             str(groups[row]),
             truth[row],
             predicted.labels[row],
-            f"{predicted.confidence[row]:.6g}",
+            "" if np.isnan(predicted.confidence[row]) and target.kind.structured else f"{predicted.confidence[row]:.6g}",
             abstain,
             *numbers,
         ]
@@ -173,9 +176,15 @@ def as_prediction(names: Sequence[str], probabilities: Floats, decided: Decided)
     return Prediction(tuple(names), probabilities, decided.labels, decided.confidence, decided.abstain)
 
 
+def some(predicted: Prediction, rows: Integers) -> Prediction:
+    """The answers for these positions."""
+    cases, labels = (tuple(each[row] for row in rows.tolist()) for each in (predicted.cases, predicted.labels))
+    return Prediction(cases, predicted.probabilities[rows], labels, predicted.confidence[rows], predicted.abstain[rows])
+
+
 def as_decided(target: Target, predicted: Prediction) -> Decided:
     """What a prediction decided, by the thresholds of the very models that made it."""
-    choices = None if target.kind is TargetKind.NUMBER else choices_of(target, predicted.labels)
+    choices = None if target.kind is TargetKind.NUMBER or target.kind.structured else choices_of(target, predicted.labels)
     return Decided(choices, predicted.labels, predicted.confidence, predicted.abstain)
 
 
@@ -203,7 +212,7 @@ def prediction_head(target: Target) -> list[str]:
         "label",
         "confidence",
         "abstain",
-        *(f"p_{name}" for name in target.classes or ("value",)),
+        *(() if target.kind.structured else (f"p_{name}" for name in target.classes or ("value",))),
     ]
 
 
@@ -224,14 +233,40 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return out.getvalue()
 
 
-def run_record(target: Target, request: Json, result: Json, recipe: Json, versions: Mapping[str, str]) -> dict[str, Json]:
+def run_record(dataset: Dataset, request: Json, result: Json, recipe: Json, versions: Mapping[str, str]) -> dict[str, Json]:
     """The content of ``run.json``."""
-    what = {"kind": target.kind.value, "classes": list(target.classes), "name": target.name, "unit": target.unit}
-    record = {"format": RUN_FORMAT, "target": what, "request": request, "result": result, "recipe": recipe}
-    return record | {"versions": dict(versions)}
+    record = {"format": RUN_FORMAT, "target": _target_json(dataset.target), "request": request, "result": result, "recipe": recipe}
+    further = {"further": [_target_json(truth.target) for truth in dataset.further]} if dataset.further else {}
+    return record | further | {"versions": dict(versions)}
 
 
 def run_target(record: Mapping[str, Json]) -> Target:
     """What a run answers, from its ``run.json``."""
-    what = record["target"]
-    return Target(TargetKind(what["kind"]), tuple(what["classes"]), what["name"], what["unit"])
+    return _target_from(record["target"])
+
+
+def run_further(record: Mapping[str, Json]) -> tuple[Target, ...]:
+    """The masks, boxes and measures that a run answers."""
+    return tuple(map(_target_from, record.get("further", [])))
+
+
+def _target_json(target: Target) -> dict[str, Json]:
+    told = {"kind": target.kind.value, "classes": list(target.classes), "name": target.name, "unit": target.unit}
+    return told | ({"units": list(target.units)} if target.units else {})
+
+
+def _target_from(what: Mapping[str, Json]) -> Target:
+    return Target(TargetKind(what["kind"]), tuple(what["classes"]), what["name"], what["unit"], tuple(what.get("units", ())))
+
+
+def case_rows(found: Sequence[StructuredEvidence]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of ``cases.csv``: the figures of each case alone, of all structured targets; empty where undefined."""
+    rows: dict[str, dict[str, str]] = {}
+    for each in found:
+        for position, case in enumerate(each.names):
+            told = {name: values[position] for name, values in each.by_case.items()}
+            rows.setdefault(case, {}).update({name: f"{value:.6g}" for name, value in told.items() if np.isfinite(value)})
+    names = [
+        name for name in dict.fromkeys(name for each in found for name in each.by_case) if any(name in row for row in rows.values())
+    ]
+    return ["case", *names], [[case, *(row.get(name, "") for name in names)] for case, row in rows.items()]

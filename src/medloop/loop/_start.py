@@ -8,40 +8,38 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medloop import recipes, registry
+from medloop import prep, recipes, registry
 from medloop.errors import InputError
+from medloop.labels import Labelled
 from medloop.loop._runs import find_model
 from medloop.requests import LearnRequest, listed
-from medloop.types import Json, Recipe
+from medloop.types import ImageRef, Json, Recipe, Step
 from medloop.workspace import Workspace
 
 DEFAULT = "ladder"
 """The recipe where none is asked for."""
-_TARGETS = ("classes",)
+SEVERAL = "multitask"
+"""The recipe where masks, boxes or measures are learnt and none is asked for: the family that learns them."""
+_CLASSES = "classes"
+_FINE_SIDE, _FINE_VOXELS = 416, 192**3
+"""What is outlined or found is often small in its image, so that pictures and volumes are prepared finer."""
 _FROM, _DIGEST = "from", "from_digest"
-_STARTING = ("ladder", "transfer")
+_STARTING = ("ladder", "transfer", "multitask")
 _HEAD = "model.json"
 _BLOCK = 1 << 20
 
 
 def recipe_of(workspace: Workspace, request: LearnRequest) -> Recipe:
-    """The recipe asked for, with the request's seed and start. Raises `InputError` for a name or target that is not there."""
-    for target in listed(request.targets):
-        if target not in _TARGETS:
-            raise InputError(
-                "unknown-target",
-                got=f"'{target}' cannot be learnt.",
-                allowed=", ".join(_TARGETS) + " (also numbers, where the label column holds numbers).",
-                fix="Write --targets classes.",
-            )
+    """The recipe asked for, with the request's seed and start. Raises `InputError` for a name that is not there."""
     if request.device not in ("auto", "cpu"):
         registry.load("learning", "devices").place(request.device)
-    recipe = recipes.load(request.recipe or DEFAULT)
+    recipe = recipes.load(request.recipe or (DEFAULT if set(listed(request.targets)) <= {_CLASSES} else SEVERAL))
     parameters = dict(recipe.parameters)
     if request.from_ is not None:
         parameters[_FROM] = request.from_
@@ -50,6 +48,35 @@ def recipe_of(workspace: Workspace, request: LearnRequest) -> Recipe:
     parameters = resolved(workspace, parameters)
     registry.load("families", recipe.family).check(parameters)
     return replace(recipe, parameters=parameters, seed=request.seed or recipe.seed)
+
+
+def structured(request: LearnRequest, labelled: Labelled) -> bool:
+    """Whether masks, boxes or measures are to be learnt."""
+    asked = set(listed(request.targets))
+    carried = {word for truth in labelled.further for word in (truth.target.name, truth.target.kind.value)}
+    return bool(asked & carried) or labelled.target.kind.structured
+
+
+def recipe_for(workspace: Workspace, request: LearnRequest, labelled: Labelled) -> Recipe:
+    """The recipe asked for, or the one that learns what is labelled. Raises `InputError` for one that cannot learn it."""
+    if not structured(request, labelled):
+        return recipe_of(workspace, request)
+    recipe = recipe_of(workspace, replace(request, recipe=request.recipe or SEVERAL))
+    if recipe.family != SEVERAL:
+        raise InputError(
+            "recipe-of-classes",
+            got=f"The recipe '{recipe.name}' learns with family '{recipe.family}', which knows classes and numbers only.",
+            allowed=f"A recipe of family {SEVERAL} for masks, boxes and measures.",
+            fix=f"Leave out --recipe, or write --recipe {SEVERAL}, or --targets {_CLASSES}.",
+        )
+    return recipe
+
+
+def planner(recipe: Recipe, fine: bool) -> Callable[[Sequence[ImageRef]], tuple[Step, ...]]:
+    """The preparation of the recipe, or one chosen from the images; ``fine``: for masks, boxes and measures."""
+    if recipe.preparation:
+        return lambda refs: recipe.preparation
+    return partial(prep.plan, side=_FINE_SIDE, voxels=_FINE_VOXELS) if fine else prep.plan
 
 
 def resolved(workspace: Workspace, parameters: Mapping[str, Json]) -> dict[str, Json]:

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medloop import families, recipes
 from medloop.compute.memory import PeakMemory
 from medloop.dataset import Findings, counts, rows, shortcuts, summary
 from medloop.dataset.appearance import Appearance
 from medloop.evaluation import decisions, scores, subgroups
-from medloop.evaluation.decisions import Decided
-from medloop.evaluation.evidence import Answers, Evidence
+from medloop.evaluation.decisions import Decided, Decision
+from medloop.evaluation.evidence import Answers, Evidence, StructuredEvidence
 from medloop.evaluation.shift import Shift
 from medloop.families import Fitted
 from medloop.labels import Labelled
@@ -29,7 +31,8 @@ from medloop.loop._intake import Seen
 from medloop.loop._learnt import LEARNT, learnt_from, to_bytes
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import Lesson, Outcome
-from medloop.loop._shift import between, looks_of, told
+from medloop.loop._shift import between, looks_of
+from medloop.loop._shift import told as shift_told
 from medloop.loop._start import stamped
 from medloop.loop._versions import versions
 from medloop.reporting import learn_page
@@ -57,16 +60,17 @@ class Asked:
 def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock: Clock, memory: PeakMemory) -> LearnResult:
     """Score once, save and report. The folder of the run appears whole or not at all."""
     dataset, executed = lesson.dataset, stamped(outcome.fitted.recipe)
-    decided = _runs.as_decided(dataset.target, outcome.prediction)
-    answers = answers_of(dataset, outcome.judged, outcome.prediction.probabilities, decided)
+    answers = _answers(dataset, outcome)
     with clock.stage("evaluate"):
         before, shift = _looks(asked, lesson, outcome)
-        result = replace(_result(asked, lesson, outcome, answers), shift=told(shift, "test"))
+        result = replace(_result(asked, lesson, outcome, answers), shift=shift_told(shift, "test"))
     with clock.stage("report"), write_folder(asked.run) as folder:
         learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, asked.request, before)
         families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
-        heater = _heater(lesson, outcome, clock)
-        evidence = replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift, heat=heater, heat_says=heater.says)
+        evidence = replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift)
+        if not dataset.target.kind.structured:
+            heater = _heater(lesson, outcome, clock)
+            evidence = replace(evidence, heat=heater, heat_says=heater.says)
         evidence = replace(evidence, augmented=augmented(lesson, outcome.fitted))
         page = learn_page(result, evidence)
         result = _measured(result, clock, memory, outcome)
@@ -74,8 +78,22 @@ def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock
         _write_tables(folder, lesson, outcome)
         write_text(folder / "recipe.toml", recipes.to_toml(executed))
         record = (to_json(asked.request), to_json(result), recipes.to_json(executed))
-        write_json(folder / "run.json", _runs.run_record(dataset.target, *record, versions()))
+        write_json(folder / "run.json", _runs.run_record(dataset, *record, versions()))
     return result
+
+
+def _answers(dataset: Dataset, outcome: Outcome) -> Answers:
+    """The answers for the judged cases whose class or number is known; of a model without classes, every case and no answer."""
+    known = told(dataset, outcome.judged)
+    rows, predicted = np.asarray(outcome.judged)[known], _runs.some(outcome.prediction, known)
+    return answers_of(dataset, rows, predicted.probabilities, _runs.as_decided(dataset.target, predicted))
+
+
+def told(dataset: Dataset, rows: Integers) -> NDArray[np.int64]:
+    """Positions in ``rows`` of the cases whose class or number is known, or of all where none are learnt."""
+    if dataset.class_known is None or dataset.target.kind.structured:
+        return np.arange(len(rows))
+    return np.flatnonzero(dataset.class_known[rows])
 
 
 def _looks(asked: Asked, lesson: Lesson, outcome: Outcome) -> tuple[Appearance, Shift | None]:
@@ -108,12 +126,24 @@ def answers_of(dataset: Dataset, judged: Integers, probabilities: Floats, decide
 
 
 def score_of(dataset: Dataset, answers: Answers, seed: int) -> dict[str, Metric]:
-    """Every figure that fits the target."""
+    """Every figure that fits the target; of masks, boxes and measures none here."""
+    if dataset.target.kind.structured:
+        return {}
     return scores.score(dataset.target, answers.values, answers.probabilities, answers.decided.choices, answers.patients, seed)
 
 
+def with_structured(figures: Mapping[str, Metric], found: Sequence[StructuredEvidence]) -> dict[str, Metric]:
+    """All figures of a result. Where two targets have a figure of one name the later carries its target's name before it."""
+    joined = dict(figures)
+    for each in found:
+        joined |= {name if name not in joined else f"{each.target.name}_{name}": metric for name, metric in each.figures.items()}
+    return joined
+
+
 def subgroup_rows(dataset: Dataset, answers: Answers) -> list[dict[str, Json]]:
-    """The figures of each subgroup, as results state them."""
+    """The figures of each subgroup, as results state them; only those of classes and numbers are told."""
+    if dataset.target.kind.structured:
+        return []
     choices = answers.decided.choices
     found = subgroups.table(dataset.target, answers.values, answers.probabilities, choices, answers.patients, answers.attributes)
     return [to_json(row) for row in found]
@@ -122,7 +152,7 @@ def subgroup_rows(dataset: Dataset, answers: Answers) -> list[dict[str, Json]]:
 def classes_by_split(dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
     """Cases of each class in each split."""
     parts = [part.value for part in Split if (dataset.split == part).any()]
-    if dataset.target.kind is TargetKind.NUMBER:
+    if dataset.target.kind is TargetKind.NUMBER or dataset.target.kind.structured:
         return {part: {"cases": len(dataset.indices(part))} for part in parts}
     return {part: counts(dataset, part) for part in parts}
 
@@ -137,7 +167,7 @@ def _result(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers) ->
         recipe=lesson.recipe.name,
         dataset=summary(dataset, asked.findings),
         protocol=outcome.protocol,
-        test=score_of(dataset, answers, asked.request.seed),
+        test=with_structured(score_of(dataset, answers, asked.request.seed), outcome.structured),
         ladder=_ladder(lesson, outcome.fitted),
         looks=counted,
         seconds=0.0,
@@ -164,15 +194,13 @@ def _measured(result: LearnResult, clock: Clock, memory: PeakMemory, outcome: Ou
 
 
 def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, curve: Curve) -> Evidence:
-    dataset, model, out = lesson.dataset, outcome.fitted.model, outcome.fitted.out_of_fold
+    dataset = lesson.dataset
     split_classes = classes_by_split(dataset)
     return Evidence(
         target=dataset.target,
         protocol=outcome.protocol,
         answers=answers,
-        decision=model.decision,
-        calibrator=model.calibrator,
-        validation=answers_of(dataset, out.indices, out.probabilities, decided_by(outcome.fitted, dataset, out.probabilities)),
+        **_of_classes(dataset, outcome),
         split_classes=split_classes,
         split_patients={part: len(np.unique(dataset.patients[dataset.indices(part)])) for part in split_classes},
         learning_curve=curve.points,
@@ -180,19 +208,32 @@ def _evidence(asked: Asked, lesson: Lesson, outcome: Outcome, answers: Answers, 
         search=tuple(outcome.trials),
         recipe_toml=recipes.to_toml(stamped(outcome.fitted.recipe)),
         versions=versions(),
-        picture=shower([dataset.cases[row].images[0] for row in outcome.judged]),
+        picture=shower([dataset.cases[row].images[0] for row in np.asarray(outcome.judged)[told(dataset, outcome.judged)]]),
+        structured=outcome.structured,
         source=Path(asked.request.src).name,
         shortcuts=tuple(shortcuts.find(dataset, asked.seen.survey.pictures, rows(dataset, asked.seen.survey), asked.request.seed)),
     )
 
 
+def _of_classes(dataset: Dataset, outcome: Outcome) -> dict[str, Any]:
+    """What only a model of classes or numbers has."""
+    model, out = outcome.fitted.model, outcome.fitted.out_of_fold
+    if dataset.target.kind.structured:
+        return {"decision": Decision(dataset.target.kind.value)}
+    known = told(dataset, out.indices)
+    probabilities = out.probabilities[known]
+    validation = answers_of(dataset, out.indices[known], probabilities, decided_by(outcome.fitted, dataset, probabilities))
+    return {"decision": model.decision, "calibrator": model.calibrator, "validation": validation}
+
+
 def _heater(lesson: Lesson, outcome: Outcome, clock: Clock) -> Heater:
     """Where the kept model looked, in what is left of the budget."""
+    known = told(lesson.dataset, outcome.judged)
     return Heater(
         model=outcome.fitted.model,
         arrays=lesson.arrays,
-        rows=np.asarray(outcome.judged),
-        choices=families.choices_of(lesson.dataset.target, outcome.prediction),
+        rows=np.asarray(outcome.judged)[known],
+        choices=families.choices_of(lesson.dataset.target, _runs.some(outcome.prediction, known)),
         compute=lesson.compute,
         deadline=min(clock.deadline(_HEAT_SHARE), time.monotonic() + _HEAT_S),
         tell=lesson.tell,
@@ -204,9 +245,19 @@ def _ladder(lesson: Lesson, fitted: Fitted) -> list[dict[str, Json]]:
     """A row for every family that was tried, or the one row of the only one."""
     if fitted.ladder:
         return [dict(row) for row in fitted.ladder]
+    if lesson.dataset.target.kind.structured:
+        return [_bare_row(fitted)]
     job = lesson.job(fitted.out_of_fold.indices, 0.0)
     how, seconds = str(fitted.recipe.parameters.get("how", "")), sum(fitted.timings.values())
     return [families.row(job, fitted, how=how, seconds=seconds, chosen=True, reason="Chosen: the recipe asked for it.")]
+
+
+def _bare_row(fitted: Fitted) -> dict[str, Json]:
+    """The row of a model that answers neither classes nor numbers: it is compared with no other."""
+    bare: dict[str, Json] = dict.fromkeys(("metric", "validation", "size_mb", "images_per_second"))
+    seconds = round(sum(fitted.timings.values()), 2)
+    told = {"family": fitted.model.family, "how": str(fitted.recipe.parameters.get("how", "")), "seconds": seconds}
+    return told | bare | {"trials": len(fitted.trials), "chosen": True, "reason": "Chosen: it learns masks, boxes and measures."}
 
 
 def _accepted(findings: Findings, request: LearnRequest) -> list[str]:
@@ -236,7 +287,7 @@ def _write_tables(folder: Path, lesson: Lesson, outcome: Outcome) -> None:
     dataset, out, judged = lesson.dataset, outcome.fitted.out_of_fold, outcome.judged
     lines: list[Sequence[str]] = []
     lines += _runs.prediction_rows(_runs.JUDGED, dataset.target, dataset.values[judged], dataset.groups[judged], outcome.prediction)
-    if outcome.fold is None:
+    if outcome.fold is None and not dataset.target.kind.structured:
         decided = decided_by(outcome.fitted, dataset, out.probabilities)
         validation = _runs.as_prediction([dataset.cases[row].name for row in out.indices], out.probabilities, decided)
         values, groups = dataset.values[out.indices], dataset.groups[out.indices]
@@ -244,4 +295,6 @@ def _write_tables(folder: Path, lesson: Lesson, outcome: Outcome) -> None:
     write_text(folder / "predictions.csv", _runs.table(_runs.prediction_head(dataset.target), lines))
     folds = None if outcome.fold is None else outcome.fold.tolist()
     write_text(folder / "split.csv", _runs.table(["case", "split", "group", "label"], _runs.split_rows(dataset, folds)))
+    if outcome.structured:
+        write_text(folder / "cases.csv", _runs.table(*_runs.case_rows(outcome.structured)))
     write_json(folder / "search.json", to_json(list(outcome.trials)))

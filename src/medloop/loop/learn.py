@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from medloop import labels, prep, registry
+from medloop import labels, registry
 from medloop.compute import Compute
 from medloop.compute.memory import PeakMemory
 from medloop.dataset import Options, build, rows
@@ -15,10 +15,11 @@ from medloop.errors import Refused
 from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve, learning_curve
 from medloop.loop._dry_run import foresee
+from medloop.loop._further import with_further
 from medloop.loop._intake import Means, Seen, collect, look
 from medloop.loop._protocols import Lesson, Outcome, held_out, out_of_fold
 from medloop.loop._runs import new_folder
-from medloop.loop._start import recipe_of
+from medloop.loop._start import planner, recipe_for, recipe_of, structured
 from medloop.loop._telling import Asked, tell_run
 from medloop.progress import QUIET, Progress
 from medloop.requests import DryRunResult, LearnRequest, LearnResult, seconds_of
@@ -47,12 +48,16 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
         ready_for(run)
         collection = collect(request, means)
         labelled = labels.read(collection, request, compute)
-        seen = look([case.images[0] for case in labelled.cases], lambda refs: recipe.preparation or prep.plan(refs), means)
+        recipe = recipe_for(workspace, request, labelled)
+        plan = planner(recipe, structured(request, labelled))
+        seen = look([case.images[0] for case in labelled.cases], plan, means)
         dataset, findings = build(labelled, seen.survey, seen.pairs, options)
         findings.notes.extend(collection.notes)
         for note in findings.notes:
             tell.say(note)
         lesson = _lesson(dataset, seen, replace(recipe, preparation=seen.steps), means, request.device)
+        lesson, lost = with_further(lesson, seen, means)
+        findings.notes.extend(lost)
         _refuse_too_short(lesson, clock)
         outcome = out_of_fold(lesson, clock, request.folds) if request.folds else held_out(lesson, clock)
         with clock.stage("curve"):
@@ -99,7 +104,10 @@ def _written(seconds: float) -> str:
 
 
 def _curve(lesson: Lesson, outcome: Outcome, clock: Clock) -> Curve:
-    """The learning curve in what is left of the budget."""
+    """The learning curve in what is left of the budget; none where only masks, boxes or measures are learnt."""
+    if lesson.dataset.target.kind.structured:
+        return Curve()
     dataset = lesson.dataset
     train = dataset.indices("train", "val") if outcome.fold is None else np.arange(len(dataset.cases))
+    train = train if dataset.class_known is None else train[dataset.class_known[train]]
     return learning_curve(lesson, outcome.fitted, train, clock.deadline(_CURVE_SHARE))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 from medloop import families
 from medloop.compute import Compute
-from medloop.families import Model
+from medloop.errors import InputError
+from medloop.families import Finder, Model
 from medloop.loop._clock import Clock
 from medloop.loop._explained import sheet_beside, write_sheet
+from medloop.loop._found import Written, ready_beside, write_found
 from medloop.loop._intake import Means, Seen, collect, look
 from medloop.loop._learnt import read_learnt
+from medloop.loop._protocols import unsaid
 from medloop.loop._runs import find_model, table
 from medloop.loop._shift import can_tell, of_new
 from medloop.progress import QUIET, Progress
@@ -22,13 +26,17 @@ from medloop.workspace import Workspace, ready_for, write_text
 
 
 def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIET) -> PredictResult:
-    """Write ``case, label, confidence, abstain, p_<class> …`` for every image. Raises `InputError`."""
+    """Write ``case, label, confidence, abstain, p_<class> …`` for every image; beside, what else is found. Raises `InputError`."""
     clock = Clock()
     place = find_model(workspace, request.model)
     model, learnt = families.load(place), read_learnt(place)
     out = Path(request.out or "predictions.csv").absolute()
     workspace.ready()
     ready_for(out)
+    further = further_of(model)
+    ready_beside(out, further)
+    if request.explain and model.target.kind.structured:
+        raise _nothing_to_explain(model.target)
     sheet = sheet_beside(out) if request.explain else None
     if sheet is not None:
         ready_for(sheet)
@@ -39,6 +47,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False, pictures=known)
         prediction = answers(model, seen, means)
         write_text(out, _csv(model.target, prediction))
+        found = write_found(cast(Finder, model), seen, out, learnt.values, means) if further else Written()
         if sheet is not None:
             write_sheet(sheet, model, place.parent.name if place.name == "model" else place.name, seen, prediction, means)
     rejected = (*collection.rejected, *seen.rejected)
@@ -48,12 +57,22 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         out=str(out),
         cases=len(prediction.cases),
         abstained=int(prediction.abstain.sum()),
-        labels=dict(Counter(prediction.labels).most_common()) if model.target.classes else {},
+        labels=dict(Counter(prediction.labels).most_common()) if _classes(model.target) else {},
         rejected=[to_json(each) for each in rejected],
         warnings=[*collection.warnings, *collection.notes, *learnt.doubts(seen.survey.refs), *strange],
         seconds=round(clock.seconds, 2),
         explained=None if sheet is None else str(sheet),
+        masks=None if found.masks is None else str(found.masks),
+        mask_values=dict(found.values),
+        boxes=None if found.boxes is None else str(found.boxes),
+        measures=None if found.measures is None else str(found.measures),
+        violations=found.violations,
     )
+
+
+def further_of(model: Model) -> tuple[Target, ...]:
+    """The masks, boxes and measures that a model answers."""
+    return tuple(getattr(model, "further", ()))
 
 
 def answers(model: Model, seen: Seen, means: Means) -> Prediction:
@@ -62,12 +81,14 @@ def answers(model: Model, seen: Seen, means: Means) -> Prediction:
     if arrays is None:
         raise ValueError("nothing was prepared")
     names = [ref.name for ref in seen.survey.refs]
+    if model.target.kind.structured:
+        return unsaid(names)
     return model.predict(arrays, cases=names, compute=means.compute, cache=means.workspace.cache, tell=means.tell)
 
 
 def _csv(target: Target, prediction: Prediction) -> str:
-    head = ["case", "label", "confidence", "abstain", *(f"p_{name}" for name in target.classes)]
-    numbers = prediction.probabilities if target.classes else prediction.probabilities[:, :0]
+    head = ["case", "label", "confidence", "abstain", *(f"p_{name}" for name in _classes(target))]
+    numbers = prediction.probabilities if _classes(target) else prediction.probabilities[:, :0]
     rows = zip(prediction.cases, prediction.labels, prediction.confidence, prediction.abstain, numbers, strict=True)
     return table(
         head,
@@ -75,4 +96,18 @@ def _csv(target: Target, prediction: Prediction) -> str:
             [case, label, "" if sure != sure else f"{sure:.6g}", str(int(quiet)), *(f"{value:.6g}" for value in row)]
             for case, label, sure, quiet, row in rows
         ),
+    )
+
+
+def _classes(target: Target) -> tuple[str, ...]:
+    """The classes that a case can be of."""
+    return () if target.kind.structured else target.classes
+
+
+def _nothing_to_explain(target: Target) -> InputError:
+    return InputError(
+        "nothing-to-explain",
+        got=f"--explain, and the model answers {target.name} only: they show where they are themselves.",
+        allowed="--explain with a model of classes or numbers.",
+        fix="Leave out --explain.",
     )

@@ -75,7 +75,7 @@ def context(told: Told, *, kicker: str, learnt: bool) -> dict[str, Any]:
         "number": number,
         **_subgroups(told),
         "learning": growth.learning(evidence.learning_curve) if learnt else None,
-        "learning_says": growth.more_labels(evidence.learning_curve, evidence.learning_curve_of) if learnt else "",
+        "learning_says": _more_labels(evidence) if learnt else "",
         "data_lines": _data(told),
         "balance": _balance(evidence),
         "ladder": rungs.ladder(told.ladder),
@@ -141,6 +141,12 @@ def _curves(evidence: Evidence, figures: Mapping[str, Metric]) -> list[charts.Ch
     if evidence.target.kind.structured:
         return []
     return parts.regression(evidence, figures) if evidence.target.kind is TargetKind.NUMBER else parts.ranking(evidence)
+
+
+def _more_labels(evidence: Evidence) -> str:
+    if evidence.target.kind.structured:
+        return "Whether more labels would help is measured for classes and numbers only."
+    return growth.more_labels(evidence.learning_curve, evidence.learning_curve_of)
 
 
 def _intervals_are(number: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 
 import nibabel
 import numpy as np
@@ -16,16 +17,23 @@ _LABELS = 1002
 """Intent NIFTI_INTENT_LABEL: values are names of regions."""
 
 
-def mask_bytes(mask: NDArray[np.uint8], affine_lps: Array | None = None, spacing_mm: SpacingMm | None = None) -> bytes:
+def mask_bytes(
+    mask: NDArray[np.uint8],
+    affine_lps: Array | None = None,
+    spacing_mm: SpacingMm | None = None,
+    values: Sequence[int] | None = None,
+) -> bytes:
     """A ``.nii.gz`` of ``mask`` ``(Z, Y, X)``. Equal masks give equal bytes.
 
     ``affine_lps``: 4 by 4, takes the voxel index ``(x, y, z, 1)`` to LPS millimetres; it is written in RAS as NIfTI wants it. Where
     it is None the file says that its place is not known, and only ``spacing_mm`` ``(z, y, x)``, if that is known.
+    ``values``: what none of the classes and each class are written as; without them 0 to K.
     """
     if mask.ndim != 3:
         raise ValueError("a mask of a volume has three axes")
+    told = mask if values is None else np.asarray(values, np.min_scalar_type(max(values)))[mask]
     affine = None if affine_lps is None else _LPS_TO_RAS @ np.asarray(affine_lps, np.float64)
-    image = nibabel.Nifti1Image(np.ascontiguousarray(mask.transpose(2, 1, 0)), affine)
+    image = nibabel.Nifti1Image(np.ascontiguousarray(told.transpose(2, 1, 0)), affine)
     header = image.header
     header.set_xyzt_units("mm")
     header.set_intent(_LABELS)

@@ -1,0 +1,195 @@
+"""What a model finds in new images, as files beside the table of predictions: masks, boxes, measures."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from medloop import prepared, readers
+from medloop.errors import InputError
+from medloop.families import Finder
+from medloop.loop._intake import Means, Seen
+from medloop.loop._runs import table
+from medloop.targets import boxes, measures
+from medloop.types import Findings, Image, ImageRef, Target, TargetKind, Violation
+from medloop.workspace import ready_for, write_folder, write_json, write_text
+from medloop.writers import coco, nifti, png
+from medloop.writers import measures as measures_csv
+from medloop.writers.coco import Marked
+
+MASKS, BOXES, MEASURES = "masks", "boxes.json", "measures.csv"
+_FILES, _CLASSES = "files.csv", "classes.csv"
+_HEAD = ["case", "file"]
+_ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,5}$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """Where findings lie, None where the model has none of the kind. ``violations``: cases that break a rule."""
+
+    masks: Path | None = None
+    values: Mapping[str, int] = field(default_factory=dict)
+    boxes: Path | None = None
+    measures: Path | None = None
+    violations: int = 0
+
+
+def ready_beside(out: Path, targets: Sequence[Target]) -> None:
+    """Make sure that the files beside ``out`` can be written. Raises `InputError`, also for a folder of masks of somebody else."""
+    if not targets:
+        return
+    for name in (BOXES, MEASURES):
+        ready_for(out.with_name(name))
+    folder = out.with_name(MASKS)
+    if folder.exists() and any(each.kind is TargetKind.MASKS for each in targets) and not _ours(folder):
+        raise InputError(
+            "exists",
+            got=f"{folder} is already there and was not written by medloop predict.",
+            allowed="A place where nobody else's masks lie.",
+            fix="Name another place with --out FOLDER/predictions.csv.",
+        )
+
+
+def write_found(model: Finder, seen: Seen, out: Path, values: Mapping[str, Sequence[int]], means: Means) -> Written:
+    """Find, and write case by case; each file and the folder of masks appears whole or not at all. Raises `InputError`."""
+    outlined = next((each for each in model.further if each.kind is TargetKind.MASKS), None)
+    boxed = next((each for each in model.further if each.kind is TargetKind.BOXES), None)
+    gathered = _Gathered(outlined=outlined, boxed=boxed)
+    told = None if outlined is None else values.get(outlined.name)
+    if outlined is None:
+        for _ in _each(model, seen, means, gathered):
+            pass
+    else:
+        folder = out.with_name(MASKS)
+        with write_folder(folder) as draft:
+            names = [
+                (found.case, _write_mask(draft, found, ref, image, told, gathered.used))
+                for ref, found, image in _each(model, seen, means, gathered)
+            ]
+            write_text(draft / _FILES, table(_HEAD, names))
+            write_text(draft / _CLASSES, table(["value", "class"], _meanings(outlined, told)))
+            if folder.exists():
+                shutil.rmtree(folder)
+    return _written(gathered, out, told, model.further)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Gathered:
+    """What is kept of each case: no pixels."""
+
+    outlined: Target | None
+    boxed: Target | None
+    marked: list[Marked] = field(default_factory=list)
+    rows: list[tuple[str, Mapping[str, float], tuple[Violation, ...]]] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+
+def _each(model: Finder, seen: Seen, means: Means, gathered: _Gathered) -> Iterator[tuple[ImageRef, Findings, Image]]:
+    """Findings case by case, each entered into ``gathered``."""
+    arrays, refs = seen.survey.arrays, seen.survey.refs
+    if arrays is None:
+        raise ValueError("nothing was prepared")
+    geometry = prepared.geometry_of(seen.survey, compute=means.compute, tell=means.tell)
+    names = [ref.name for ref in refs]
+    cache = means.workspace.cache
+    stream = model.find(arrays, geometry, cases=names, compute=means.compute, cache=cache, tell=means.tell)
+    for ref, found in zip(refs, stream, strict=True):
+        image = readers.read(ref)
+        _gather(gathered, ref, found, image)
+        yield ref, found, image
+
+
+def _gather(gathered: _Gathered, ref: ImageRef, found: Findings, image: Image) -> None:
+    depth, height, width = ref.shape[2:]
+    if gathered.boxed is not None and found.boxes is not None:
+        kept = boxes.shown(boxes.of_findings(found))
+        gathered.marked.append(Marked(ref.name, (depth, height, width), kept.edges, kept.classes, kept.scores))
+    elif gathered.outlined is not None and found.mask is not None:
+        gathered.marked.append(coco.of_mask(ref.name, found.mask, len(gathered.outlined.classes)))
+    told: dict[str, float] = {}
+    if gathered.outlined is not None and found.mask is not None:
+        told, units = _measured(found, image, gathered.outlined)
+        gathered.units.update(units)
+    gathered.rows.append((found.case, told | dict(found.measures), found.violations))
+
+
+def _measured(found: Findings, image: Image, target: Target) -> tuple[dict[str, float], dict[str, str]]:
+    """The measures of a mask, and their units."""
+    assert found.mask is not None
+    grey, spacing = measures.grey(image), image.spacing_mm
+    says = measures.describe(target.classes, flat=len(found.mask) == 1, physical=spacing is not None, image=True)
+    told = measures.measure(found.mask, spacing, target.classes, grey)
+    return told, dict(zip(says.classes, says.units, strict=True))
+
+
+def _write_mask(folder: Path, found: Findings, ref: ImageRef, image: Image, values: Sequence[int] | None, used: set[str]) -> str:
+    """Write one mask; its name is that of the image, with the ending of its format."""
+    mask = found.mask if found.mask is not None else np.zeros(ref.shape[2:], np.uint8)
+    ending = ".nii.gz" if len(mask) > 1 else ".png"
+    name = file_name(ref.name, ending, used)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = (
+        nifti.mask_bytes(mask, image.affine_lps, image.spacing_mm, values) if len(mask) > 1 else png.mask_bytes(mask[0], values)
+    )
+    path.write_bytes(content)
+    return name
+
+
+def file_name(case: str, ending: str, used: set[str]) -> str:
+    """A file for a case: its path without the image's ending, or with it where two would share one. It enters ``used``."""
+    parts = [re.sub(r"[^\w.+= -]", "_", part) for part in re.split(r"[/\\#]", case) if part not in ("", ".", "..")]
+    whole = "/".join(parts) or "case"
+    name = next(each for each in _candidates(whole, ending) if each.casefold() not in used)
+    used.add(name.casefold())
+    return name
+
+
+def _candidates(whole: str, ending: str) -> Iterator[str]:
+    yield f"{_ENDING.sub('', whole) or whole}{ending}"
+    yield f"{whole}{ending}"
+    number = 2
+    while True:
+        yield f"{whole}-{number}{ending}"
+        number += 1
+
+
+def _meanings(target: Target, values: Sequence[int] | None) -> list[tuple[str, str]]:
+    told = values or range(len(target.classes) + 1)
+    return [(str(value), name) for value, name in zip(told, ("", *target.classes), strict=True)]
+
+
+def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targets: Sequence[Target]) -> Written:
+    classes = (gathered.boxed or gathered.outlined or Target(TargetKind.BOXES)).classes
+    places: dict[str, Path] = {}
+    if gathered.boxed is not None or gathered.outlined is not None:
+        places["boxes"] = out.with_name(BOXES)
+        write_json(places["boxes"], coco.document(gathered.marked, classes, "Found by medloop; not for clinical use."))
+    units = gathered.units | {
+        name: unit
+        for each in targets
+        if each.kind is TargetKind.MEASURES
+        for name, unit in zip(each.classes, each.units or ("",) * len(each.classes), strict=True)
+    }
+    places["measures"] = out.with_name(MEASURES)
+    write_text(places["measures"], measures_csv.table(gathered.rows, units))
+    outlined = gathered.outlined
+    meanings = {} if outlined is None else {name: int(value) for value, name in _meanings(outlined, values) if name}
+    return Written(
+        masks=None if outlined is None else out.with_name(MASKS),
+        values=meanings,
+        violations=sum(bool(broken) for _, _, broken in gathered.rows),
+        **places,
+    )
+
+
+def _ours(folder: Path) -> bool:
+    """Whether ``medloop predict`` wrote it."""
+    index = folder / _FILES
+    return index.is_file() and index.read_text(encoding="utf-8").startswith(",".join(_HEAD))
