@@ -1,7 +1,7 @@
 """Size and shape of one solid: a mask ``(Z, Y, X)`` with a spacing. What is ``flat`` is a figure in a plane and has one slice.
 
 Definitions are those of the IBSI reference manual (Zwanenburg et al., Radiology 2020; arXiv:1612.07003), with their codes there.
-Surfaces are meshes of the mask smoothed by 0.7 voxels (the steps of a mask taken as it is raise the surface of a ball by a
+Surfaces are meshes of the mask smoothed by a voxel (the steps of a mask taken as it is raise the surface of a ball by a
 twelfth), scaled so that they hold what counting voxels gives.
 """
 
@@ -19,7 +19,7 @@ from skimage import measure
 from medloop.types import Array, Floats, SpacingMm
 
 Solid = NDArray[np.bool_]
-_SMOOTH = 0.7
+_SMOOTH = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ def diameters(solid: Solid, spacing: SpacingMm, *, flat: bool) -> Diameters:
     longest, ends = _farthest(points)
     along = (ends[1] - ends[0]) / longest
     shadow = points - np.outer(points @ along, along)
-    return Diameters(longest, _across(shadow, along), ends)
+    return Diameters(longest, min(longest, _across(shadow, along)), ends)
 
 
 def shape(solid: Solid, spacing: SpacingMm, *, flat: bool) -> Shape:

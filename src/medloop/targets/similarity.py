@@ -53,7 +53,7 @@ def decode(
 def precision(nearest: Nearest, values: Integers, memory_values: Integers) -> Floats:
     """``(M, k)``: the share of the first 1, 2, ... k nearest that have the case's own class; NaN where there are none."""
     there = nearest.rows >= 0
-    same = there & (memory_values[nearest.rows] == values[:, None])
+    same = there & (np.append(memory_values, -1)[nearest.rows] == values[:, None])
     return weighted.divided(np.cumsum(same, axis=1), np.cumsum(there, axis=1))
 
 
