@@ -276,11 +276,11 @@ def test_unknown_classes_that_count_as_one_would_be_caught(labelled, monkeypatch
 
 
 def test_masks_lost_with_their_class_would_be_caught(labelled, monkeypatch) -> None:
-    kept = snapshot._fewer_labels
+    kept = snapshot.fewer_labels
 
     def careless(goals, *rest):
         return replace(kept(goals, *rest), further=())
 
-    monkeypatch.setattr(snapshot, "_fewer_labels", careless)
+    monkeypatch.setattr(snapshot, "fewer_labels", careless)
     with pytest.raises((IndexError, AssertionError)):
         test_a_part_of_the_class_labels_leaves_all_masks(labelled)

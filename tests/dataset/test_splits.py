@@ -77,6 +77,18 @@ def test_shares_and_classes_are_balanced_with_patients_of_many_sizes(seed: int) 
             assert abs((parts[values == name] == part).mean() - share) < 0.06
 
 
+def test_small_groups_of_one_size_do_not_change_places_with_the_order_of_cases() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        count = int(rng.integers(4, 81))
+        values, groups = rng.integers(0, 3, count), rng.integers(0, count // 2 + 1, count)
+        names, order = np.array([f"{n:04}" for n in range(count)]), rng.permutation(count)
+        balance = strata(TargetKind.MULTICLASS, values, 3)
+        parts = deal(balance, groups, names.tolist(), SHARES, 1, (0, 2))
+        again = deal(balance[order], groups[order], names[order].tolist(), SHARES, 1, (0, 2))
+        assert np.array_equal(parts[order], again)
+
+
 def test_a_class_of_two_patients_is_learnt_from_and_judged_by() -> None:
     values = np.array([0] * 30 + [1] * 30 + [2] * 2)
     for seed in range(10):

@@ -1,8 +1,9 @@
 """The snapshot a model learns from: cases, groups, copies, splits, fingerprint."""
 
 from medloop.dataset._findings import Findings, Surveyed, duplicate_groups
+from medloop.dataset._options import Options
 from medloop.dataset.judging import judged_by
-from medloop.dataset.snapshot import Options, build, counts, examine, rows, summary
+from medloop.dataset.snapshot import build, counts, examine, rows, summary
 from medloop.dataset.splits import folds
 
 __all__ = [

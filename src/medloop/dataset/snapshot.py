@@ -6,60 +6,26 @@ person knows which label is right; dropping them from a test would flatter the f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medloop.dataset import leaks as leaking
 from medloop.dataset._balance import strata
-from medloop.dataset._classes import UNSAID, rare
+from medloop.dataset._classes import UNSAID
+from medloop.dataset._fewer_labels import fewer_labels
 from medloop.dataset._findings import Findings, Surveyed, conflicts, duplicate_groups, links_of, usable
 from medloop.dataset._given import Division, divide
 from medloop.dataset._goals import Goals, goals_of
+from medloop.dataset._learnable import learnable, one_group
+from medloop.dataset._options import Options
 from medloop.dataset.fingerprint import fingerprint
 from medloop.dataset.groups import Copy, Groups, Link, group
-from medloop.dataset.splits import part_of
-from medloop.errors import InputError, Refused
 from medloop.labels import Labelled
-from medloop.requests import DatasetSummary, LearnRequest, listed
+from medloop.requests import DatasetSummary
 from medloop.types import Array, Case, Dataset, Json, Split, TargetKind
-
-_TOLD = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to build. ``accept_leak``: kinds of leak into test to go on with. ``folds``: judged out of fold, so no test split is
-    taken. ``targets``: what is learnt, None for all that is labelled.
-    """
-
-    seed: int = 0
-    accept_leak: tuple[str, ...] = ()
-    label_fraction: float = 1.0
-    folds: int | None = None
-    targets: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, request: LearnRequest) -> Options:
-        """The options of a request. Raises `InputError` for a value that makes no sense."""
-        if not 0 < request.label_fraction <= 1:
-            raise InputError(
-                "bad-fraction",
-                got=f"--label-fraction {request.label_fraction:g}.",
-                allowed="More than 0, at most 1.",
-                fix="Write --label-fraction 0.2.",
-            )
-        if request.folds is not None and request.folds < 2:
-            raise InputError("bad-folds", got=f"--folds {request.folds}.", allowed="2 or more.", fix="Write --folds 5.")
-        return cls(
-            seed=request.seed,
-            accept_leak=leaking.accepted(request.accept_leak),
-            label_fraction=request.label_fraction,
-            folds=request.folds,
-            targets=listed(request.targets),
-        )
 
 
 def build(
@@ -99,7 +65,7 @@ def examine(
         cases = [replace(case, patient=None) for case in cases]
     findings.leaks.extend(leaking.find(cases, np.array([case.given_split or "" for case in cases], dtype=np.str_), grouped.links))
     findings.notes.extend(_of_patients(cases, options))
-    goals = _learnable(goals, grouped, cases, options, findings)
+    goals = learnable(goals, grouped, cases, options, findings)
     if findings.refusals:
         return None, findings
     kept = np.flatnonzero(goals.anything)
@@ -167,71 +133,6 @@ def _within(links: Iterable[Link], kept: Array) -> list[Link]:
     return [Link(place[link.a], place[link.b], link.kind) for link in links if link.a in place and link.b in place]
 
 
-def _learnable(goals: Goals, grouped: Groups, cases: Sequence[Case], options: Options, findings: Findings) -> Goals:
-    """Leave out classes that cannot be learnt, and say when too little is left."""
-    if len(np.unique(grouped.groups)) < 2 and not _judged_on_one(cases, options):
-        findings.refusals.append(_one_group(len(cases)))
-    if goals.target.kind.structured:
-        if not goals.anything.any():
-            findings.refusals.append(_one_group(0))
-        return goals
-    learnt_from = np.array([case.given_split is not Split.TEST for case in cases], dtype=np.bool_)
-    findings.left_out.update(rare(goals.target, goals.values, grouped.patients, learnt_from))
-    goals = goals.leaving_out(findings.left_out)
-    for name, reason in findings.left_out.items():
-        findings.notes.append(f"Class '{name}' is left out: {reason}.")
-    enough = 1 if goals.target.kind is TargetKind.MULTILABEL else 2
-    if goals.target.kind is not TargetKind.NUMBER and len(goals.target.classes) < enough:
-        findings.refusals.append(
-            Refused(
-                "too-few-classes",
-                got=_too_few(goals.target.classes, findings.left_out),
-                allowed="Two classes or more, each with two patients or more.",
-                fix="Add images of the other classes, or see with medloop inspect how the labels were read.",
-            )
-        )
-    elif goals.target.kind is TargetKind.NUMBER and len(np.unique(goals.values[goals.known])) < 2:
-        findings.refusals.append(
-            Refused(
-                "too-few",
-                got="The number to learn never changes.",
-                allowed="Two different values or more.",
-                fix="Check the label column.",
-            )
-        )
-    return goals
-
-
-def _judged_on_one(cases: Sequence[Case], options: Options) -> bool:
-    """Whether one patient is to be learnt from and judged by, as the given split says and the leak is accepted."""
-    sides = {case.given_split for case in cases} - {None}
-    return "patient" in options.accept_leak and options.folds is None and Split.TRAIN in sides and len(sides) > 1
-
-
-def _too_few(left: Sequence[str], left_out: Mapping[str, str]) -> str:
-    """One class or none can be learnt: which, and why the others cannot."""
-    named = [f"'{name}': {reason}" for name, reason in left_out.items()]
-    more = f"; and {len(named) - _TOLD} more" if len(named) > _TOLD else ""
-    only = f"Only one class can be learnt: '{left[0]}'" if left else "No class can be learnt"
-    return f"{only} ({'; '.join(named[:_TOLD])}{more})." if named else f"{only}."
-
-
-def _one_group(count: int) -> Refused:
-    if count == 0:
-        return Refused(
-            "too-few",
-            got="None of the labelled images could be used.",
-            allowed="Two readable, labelled images or more.",
-            fix="Run medloop inspect: it says why each file is not used.",
-        )
-    return Refused(
-        "one-patient",
-        got=f"All {count} cases belong to one patient or one group of copies, so none can be kept aside for judging.",
-        allowed="Two patients or more.",
-        fix="If the files carry one placeholder ID for everybody, name the patients in the table and give the column with --group.",
-    )
-
-
 def _divided(goals: Goals, grouped: Groups, cases: Sequence[Case], options: Options, findings: Findings) -> Division | None:
     """The split, with leaks listed and mended; None when no split can be made."""
     given = [case.given_split for case in cases]
@@ -248,7 +149,7 @@ def _divided(goals: Goals, grouped: Groups, cases: Sequence[Case], options: Opti
         findings.refusals.append(refusal)
     has_test = bool((division.split == Split.TEST).any()) or options.folds is not None
     if not has_test or not (division.split == Split.TRAIN).any():
-        findings.refusals.append(_one_group(len(cases)))
+        findings.refusals.append(one_group(len(cases)))
         return None
     return division
 
@@ -265,7 +166,7 @@ def _snapshot(
 ) -> Dataset:
     keep = division.split != ""
     if options.label_fraction < 1:
-        goals = _fewer_labels(goals, grouped, cases, division.split, options, findings)
+        goals = fewer_labels(goals, grouped, cases, division.split, options, findings)
         keep &= goals.anything
     chosen = np.flatnonzero(keep)
     kept = tuple(cases[index] for index in chosen.tolist())
@@ -284,37 +185,3 @@ def _snapshot(
         further=goals.further,
         class_known=None if goals.known.all() else goals.known,
     )
-
-
-def _fewer_labels(
-    goals: Goals, grouped: Groups, cases: Sequence[Case], split: NDArray[np.str_], options: Options, findings: Findings
-) -> Goals:
-    """With labels of a drawn part of the training and validation patients only.
-
-    Where classes are learnt these are the labels that the others lose; their masks, boxes and measures stay.
-    """
-    learnt = goals.known & (split != Split.TEST) & (split != "")
-    drawn = _drawn(goals, grouped, cases, split, options)
-    count, whole = int((drawn & learnt).sum()), int(learnt.sum())
-    part = f"(--label-fraction {options.label_fraction:g}, drawn by patient)"
-    if goals.target.kind.structured:
-        findings.notes.append(f"{count} of {whole} training and validation cases are used {part}.")
-        return replace(goals, further=tuple(replace(truth, known=truth.known & drawn) for truth in goals.further))
-    if goals.further:
-        says = f"The classes of {count} of {whole} training and validation cases are used {part}, and what else is known of all."
-        findings.notes.append(says)
-    else:
-        findings.notes.append(f"{count} of {whole} training and validation cases are used {part}.")
-    return goals.forgetting(~drawn)
-
-
-def _drawn(goals: Goals, grouped: Groups, cases: Sequence[Case], split: NDArray[np.str_], options: Options) -> NDArray[np.bool_]:
-    """``(N,)``: test cases, and a stratified part of the patients of training and of validation (their labels count too)."""
-    balance = strata(goals.target.kind, goals.values, len(goals.target.classes))
-    keep = split == Split.TEST
-    for part in (Split.TRAIN, Split.VAL):
-        inside = np.flatnonzero((split == part) & goals.known)
-        if len(inside):
-            names = [cases[index].name for index in inside.tolist()]
-            keep[inside] = part_of(balance[inside], grouped.groups[inside], names, options.label_fraction, options.seed)
-    return np.asarray(keep)

@@ -30,11 +30,11 @@ def deal(
     in which a rare class must appear, the most important first; the other parts get one only when the class has enough groups.
     Equal for equal input in any order of cases.
     """
-    members = numbered(groups.tolist())
-    count = int(members.max()) + 1 if len(members) else 0
+    members, keys = _by_name(numbered(groups.tolist()), names)
+    count = len(keys)
     weight = np.zeros((count, balance.shape[1] + 1))
     np.add.at(weight, members, np.column_stack([balance, np.ones(len(balance))]))
-    parts = _greedy(weight, _order(weight, _keys(members, names, count), seed), np.asarray(shares, dtype=np.float64))
+    parts = _greedy(weight, _order(weight, seed), np.asarray(shares, dtype=np.float64))
     for part in [*first, *(part for part in range(len(shares)) if part not in first)]:
         _fill(weight[:, :-1] > 0, weight[:, -1], parts, part, keep=1 if part in first else 2)
     return parts[members]
@@ -61,20 +61,20 @@ def _chosen(names: Sequence[str], which: NDArray[np.bool_]) -> list[str]:
     return [names[index] for index in np.flatnonzero(which).tolist()]
 
 
-def _keys(members: Integers, names: Sequence[str], count: int) -> list[str]:
-    """The smallest case name of each group: what the group is called, whatever the order of cases."""
-    keys = [""] * count
+def _by_name(members: Integers, names: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """``(N,)`` groups numbered by their names, and the names: the smallest of their cases', whatever the order of cases."""
+    keys: dict[int, str] = {}
     for member, name in zip(members.tolist(), names, strict=True):
-        if not keys[member] or name < keys[member]:
-            keys[member] = name
-    return keys
+        keys[member] = min(keys.get(member, name), name)
+    order = sorted(keys, key=lambda member: keys[member])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place[members], [keys[member] for member in order]
 
 
-def _order(weight: Floats, keys: Sequence[str], seed: int) -> NDArray[np.int64]:
+def _order(weight: Floats, seed: int) -> NDArray[np.int64]:
     """Groups with the rarest class first, then the largest, otherwise at random by the seed."""
-    by_name = np.argsort(np.array(keys, dtype=np.str_), kind="stable")
-    chance = np.empty(len(keys))
-    chance[by_name] = np.random.default_rng(seed).random(len(keys))
+    chance = np.random.default_rng(seed).random(len(weight))
     patients = (weight > 0).sum(axis=0).astype(np.float64)
     rarest = np.where(weight > 0, patients, np.inf).min(axis=1) if len(weight) else chance
     return np.lexsort((chance, -weight[:, -1], rarest))
