@@ -1,7 +1,7 @@
 """Plugins by file name: a module in a room is listed without being imported, and imported when it is used.
 
-Rooms are packages of medloop (``readers``, ``labels``, ``prep``, ``features``, ``families``, ``samples``). Other packages join
-by an entry point in the group ``medloop.<room>``.
+Rooms are packages of medloop (``readers``, ``labels``, ``prep``, ``features``, ``families``, ``targets``, ``samples``). Other
+packages join by an entry point in the group ``medloop.<room>``.
 """
 
 from __future__ import annotations

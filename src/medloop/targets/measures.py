@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from medloop.evaluation import agreement
 from medloop.targets import masks
@@ -120,11 +121,10 @@ def parts(mask: Array, spacing_mm: SpacingMm | None, classes: Sequence[str]) -> 
     found, flat = instances(mask), mask.shape[0] == 1
     sizes = found.sizes * _unit_size(spacing_mm, flat)
     given = []
-    for number, (value, size) in enumerate(zip(found.classes, sizes, strict=True), 1):
-        alone = found.labels == number
-        box = boxed(alone)
-        centre = np.argwhere(alone[box]).mean(axis=0) + [each.start for each in box]
-        across = diameters(alone[box], spacing_mm or (1.0, 1.0, 1.0), flat=flat)
+    for number, (value, size, box) in enumerate(zip(found.classes, sizes, ndimage.find_objects(found.labels), strict=True), 1):
+        alone = found.labels[box] == number
+        centre = np.argwhere(alone).mean(axis=0) + [each.start for each in box]
+        across = diameters(alone, spacing_mm or (1.0, 1.0, 1.0), flat=flat)
         given.append(Part(classes[value - 1], float(size), across, tuple(centre)))
     return tuple(given)
 
