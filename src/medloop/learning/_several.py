@@ -80,7 +80,8 @@ def _check(lesson: Lesson, processes: int) -> None:
 def _process(lesson: Lesson, folder: Path, fabric: Fabric) -> None:
     """What each process does. The network has come in memory that all of them share, so each takes a copy."""
     first = fabric.is_global_zero
-    own = dataclasses.replace(lesson, net=copy.deepcopy(lesson.net), tell=lesson.tell if first else Teller(None))
+    net, loss, told = copy.deepcopy((lesson.net, lesson.loss, lesson.told))  # at once, for loss and told may belong to the network
+    own = dataclasses.replace(lesson, net=net, loss=loss, told=told, tell=lesson.tell if first else Teller(None))
     try:
         trained = Loop(own, fabric).run()
     except MedloopError as error:

@@ -9,16 +9,18 @@ Targets of a batch, by name; unknown ones cost nothing:
 - ``measures``: ``(N, M)``, scaled, NaN where unknown.
 - ``image``: what `medloop.networks.heads.reconstruction.hide` gave beside the pixels.
 - ``embedding``: ``(N,)`` whole numbers, below 0 where unknown.
+- ``rules``: ``(N, 3)`` mm of a voxel, ``z, y, x``, NaN where unknown; they are asked of masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medloop.networks.heads import boxes, masks, measures, reconstruction, similarity
+from medloop.networks.heads import boxes, masks, measures, reconstruction, rules, similarity
 from medloop.networks.joint import Cost
 from medloop.networks.losses import Loss
+from medloop.targets.rules import Penalty
 from medloop.torch_compat import torch
 from medloop.types import TargetKind
 
@@ -65,7 +67,25 @@ PLAIN: Mapping[str, Cost] = {
 """What learns nothing from the training cases beforehand."""
 
 
-def of(targets: Iterable[str], classes: Loss | None = None) -> dict[str, Cost]:
-    """The costs of these targets; ``classes``: needed where they are among them."""
-    own = {} if classes is None else {"classes": Cost(("classes",), OfClasses(classes), known_classes)}
+@dataclass(frozen=True, slots=True, eq=False)
+class OfRules:
+    """What masks cost that break rules."""
+
+    penalties: Sequence[Penalty]
+
+    def __call__(self, scores: torch.Tensor, voxel_mm: torch.Tensor) -> torch.Tensor:
+        """See `heads.rules.loss`."""
+        return rules.loss(scores, self.penalties, voxel_mm)
+
+
+def every_case(voxel_mm: torch.Tensor) -> torch.Tensor:
+    """``(N,)`` bool: rules hold for all."""
+    return torch.ones(len(voxel_mm), dtype=torch.bool, device=voxel_mm.device)
+
+
+def of(targets: Iterable[str], classes: Loss | None = None, penalties: Sequence[Penalty] = ()) -> dict[str, Cost]:
+    """The costs of these targets; ``classes`` and ``penalties`` are needed where classes and rules are among them."""
+    own = {"rules": Cost(("masks",), OfRules(penalties), every_case)}
+    if classes is not None:
+        own["classes"] = Cost(("classes",), OfClasses(classes), known_classes)
     return {name: {**PLAIN, **own}[name] for name in targets}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from medloop.networks import necks
-from medloop.networks.backbones import Backbone
 from medloop.networks.classifier import Answer, ClassifierSpec
 from medloop.networks.heads.boxes import BoxHead
 from medloop.networks.heads.masks import MaskHead
@@ -79,7 +79,10 @@ class Multitask(torch.nn.Module):
     asked, ``proxies`` ``(kinds, E)`` of the kinds of cases.
     """
 
-    def __init__(self, backbone: Backbone, spec: MultitaskSpec) -> None:
+    backbone: Any
+    masks: torch.nn.Module
+
+    def __init__(self, backbone: Any, spec: MultitaskSpec) -> None:
         super().__init__()
         self.spec = spec
         self.backbone = backbone
@@ -92,7 +95,11 @@ class Multitask(torch.nn.Module):
         if spec.embedding:
             self.embedding = SimilarityHead(width, spec.of_case(spec.embedding), spec.kinds)
         if set(spec.outputs) & _OF_PLACES:
-            self.pyramid = Pyramid(backbone.channels, backbone.reductions, spec.width)
+            self._look_at_places(spec)
+
+    def _look_at_places(self, spec: MultitaskSpec) -> None:
+        """What stands between the maps and answers about places."""
+        self.pyramid = Pyramid(self.backbone.channels, self.backbone.reductions, spec.width)
         if spec.masks:
             self.masks = MaskHead(self.pyramid.widths[0], spec.masks)
         if spec.boxes:
@@ -124,7 +131,7 @@ class Multitask(torch.nn.Module):
         """What is asked, from the maps of these pixels; little is cheaper than much."""
         found = self._of_case(self._pooled(maps, pixels), asked) if set(asked) - _OF_PLACES else {}
         if set(asked) & _OF_PLACES:
-            found |= self._of_places(self.pyramid(maps), pixels, asked)
+            found |= self._of_places(maps, pixels, asked)
         return found
 
     def learn_levels(self, features: torch.Tensor) -> None:
@@ -145,8 +152,8 @@ class Multitask(torch.nn.Module):
             found["proxies"] = self.embedding.places()
         return found
 
-    def _of_places(self, levels: Sequence[torch.Tensor], pixels: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
-        found = {}
+    def _of_places(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
+        levels, found = self.pyramid(maps), {}
         if "masks" in asked:
             found["masks"] = stacked(self.masks(levels[0], pixels.shape[-2:]), pixels)
         if "centres" in asked:

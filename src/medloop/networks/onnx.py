@@ -25,8 +25,9 @@ TOLERANCE = 1e-4
 def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str]) -> bytes:
     """The module as ONNX, in evaluation mode, for any number of images of one shape; the same module gives the same bytes.
 
-    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs. The weights that its
-    backbone began with are told in it, with their licence: see `medloop.networks.running.about`.
+    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs, or, where it gives them by
+    name, of those that are wanted. The weights that its backbone began with are told in it, with their licence: see
+    `medloop.networks.running.about`.
     """
     still = copy.deepcopy(module).cpu().float().eval()
     for parameter in still.parameters():
@@ -35,6 +36,7 @@ def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str
     stream: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         settle(still, pixels)
+        still = _Ordered(still, names) if isinstance(still(pixels), dict) else still
         # torch's exporter by tracing is the one that needs no onnxscript and takes a second; it says it is the older one, that
         # sizes of one image, which do not change here, become constants, and that a GRU needs states of the batch's size (it has).
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -65,6 +67,8 @@ def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float 
     with torch.no_grad():
         answers = module(torch.from_numpy(np.ascontiguousarray(batch)).to(device))
     module.train(was)
+    if isinstance(answers, dict):
+        answers = [answers[name] for name in running.names(model)]
     expected = [each.float().cpu().numpy() for each in ([answers] if isinstance(answers, torch.Tensor) else answers)]
     pairs = zip(running.run(model, batch), expected, strict=True)
     differences = [np.abs(mine - theirs).max() / np.maximum(np.abs(theirs).max(), 1) for mine, theirs in pairs]
@@ -72,6 +76,20 @@ def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float 
     if not largest <= tolerance:
         raise RuntimeError(f"ONNX and torch differ by {largest:.2g}, more than {tolerance:.2g}.")
     return largest
+
+
+class _Ordered(torch.nn.Module):
+    """Answers by name, as a row of them."""
+
+    def __init__(self, module: torch.nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.names = tuple(names)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """In the order of the names."""
+        found = self.module(pixels)
+        return tuple(found[name] for name in self.names)
 
 
 def _begun_with(module: torch.nn.Module) -> dict[str, str]:

@@ -43,6 +43,11 @@ def about(model: bytes | Array) -> dict[str, str]:
     return dict(_session(model, 1).get_modelmeta().custom_metadata_map)
 
 
+def names(model: bytes | Array) -> tuple[str, ...]:
+    """Of the outputs, in their order."""
+    return tuple(each.name for each in _session(model, 1).get_outputs())
+
+
 def _answers(session: Any, entry: Any, images: Array, names: Sequence[str] | None) -> list[Array]:
     try:
         answers: list[Array] = session.run(None if names is None else list(names), {entry.name: images})
