@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import nibabel
+import numpy as np
+import PIL.Image as pil
 import pytest
 
+from medloop.compute import Compute
 from medloop.labels import Labelled, read
-from medloop.readers import Collection
+from medloop.readers import Collection, collect
 from medloop.requests import SourceRequest
 from medloop.types import ImageRef
 
@@ -48,3 +52,47 @@ def read_table(tmp_path: Path, collection: Make) -> Read:
 def values() -> Callable[[Labelled], dict[str, object]]:
     """Label values by case name."""
     return lambda labelled: {label.case: label.value for label in labelled.labels}
+
+
+@pytest.fixture
+def read_folder() -> Read:
+    """Reads the labels of a real folder: ``read_folder(folder, masks='*_mask.png', ...)``."""
+
+    def labelled(folder: Path, **flags: str) -> Labelled:
+        request = SourceRequest(src=str(folder), **flags)  # type: ignore[arg-type]
+        with Compute(0) as compute:
+            found = collect(folder, images=request.images, masks=request.masks, compute=compute)
+            return read(found, request, compute)
+
+    return labelled
+
+
+@pytest.fixture
+def write_picture() -> Callable[..., Path]:
+    """Writes a picture: grey ``(Y, X)`` or colours ``(Y, X, 3)``."""
+
+    def write(path: Path, pixels: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pil.fromarray(np.asarray(pixels, np.uint8)).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_volume() -> Callable[..., Path]:
+    """Writes a NIfTI volume from voxels ``(X, Y, Z)`` and the diagonal or whole of its RAS affine."""
+
+    def write(path: Path, voxels: object, affine: object = (-1, -1, 2, 1)) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        given = np.asarray(affine, dtype=np.float64)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(voxels), np.diag(given) if given.ndim == 1 else given), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def problems() -> Callable[[Labelled], list[str]]:
+    """Every problem as one text."""
+    return lambda found: [f"{each['name']}: {each['problem']}" for each in found.problems]
