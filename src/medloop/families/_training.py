@@ -145,6 +145,7 @@ class Ground:
             validation=self._cases(held) if len(held) else None,
             plan=plan,
             seed=job.recipe.seed,
+            seen=self._seen,
             score=Ranking(target),
             augment=None if still or self.settings.augmentation == augment.NOTHING else self._changes(),
             order=self._order(seen),
@@ -176,6 +177,7 @@ class Ground:
             loss=loss,
             train=self._cases(few),
             plan=brief,
+            seen=self._seen,
             augment=self._changes(),
             device=self.job.device,
             clock=self.job.clock,
@@ -234,6 +236,12 @@ class Ground:
             return float(total.detach())
 
         solver.step(cost)
+
+    @property
+    def _seen(self) -> int:
+        """Pixels that go through the backbone for one case; 0 where none do."""
+        slices = self.settings.classifier.slices or self.job.arrays.shape[1]
+        return 0 if self.settings.still else slices * len(self.settings.classifier.planes) * self.settings.backbone.side**2
 
     def _cases(self, rows: Integers) -> Cases:
         targets = self.values[rows].astype(np.float32 if self.values.dtype.kind == "f" else np.int64)
