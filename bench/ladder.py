@@ -25,7 +25,7 @@ from medloop.types import Floats
 from medloop.workspace import Workspace
 
 SEEDS = [0, 1, 2]
-_XRAYS, _SHAPES, _CELLS, _POOLED = "5m", "2m", "4m", "90s"
+_XRAYS, _SHAPES, _CELLS, _POOLED = "10m", "2m", "4m", "90s"
 _RESPLITS = 5
 _SPLITS = ("train", "val", "test")
 
