@@ -6,6 +6,7 @@ Only this bench and `bench.classical` score the test splits of the development d
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,15 @@ from medloop.types import Floats
 from medloop.workspace import Workspace
 
 SEEDS = [0, 1, 2]
-_XRAYS, _SHAPES, _CELLS, _POOLED = "5m", "2m", "4m", "90s"
+_XRAYS, _SHAPES, _CELLS, _POOLED = "10m", "2m", "4m", "90s"
 _RESPLITS = 5
 _SPLITS = ("train", "val", "test")
 
 
-def rows() -> list[Row]:
+def rows() -> Iterator[Row]:
     """X-rays, adrenal shapes, blood cells, and the calibration of X-rays whose splits are drawn anew."""
-    return [*_xrays(), *_shapes(), *_cells(), *_calibration()]
+    for part in (_xrays, _shapes, _cells, _calibration):
+        yield from part()
 
 
 def _xrays() -> list[Row]:

@@ -238,7 +238,7 @@ def test_layers_that_saw_the_fold_are_caught_by_the_test_above(make_job, monkeyp
     draw = np.random.default_rng(0)
     pixels = _pictures(draw.integers(3, size=60))
     job = make_job(TARGETS["two classes"], kinds=draw.permutation(np.arange(60) % 3), pixels=pixels, epochs=60, validation=0)
-    assert transfer.fit(job).trials[0]["score"] > 0.8
+    assert transfer.fit(job).trials[0]["score"] > 0.75
 
 
 def test_a_saved_model_lends_its_network(make_job, tmp_path):

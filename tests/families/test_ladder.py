@@ -125,8 +125,7 @@ def judged(make_job):
 
     def choose(*strengths):
         found = [climbed(job, f"rung-{n}", strength, seed) for n, (strength, seed) in enumerate(strengths)]
-        fold = found[0].fitted.out_of_fold.fold
-        return [each.rung.name for each in ladder._chosen(job, found, fold)[1]]
+        return [each.rung.name for each in ladder._chosen(job, found)[1]]
 
     return choose
 
@@ -142,6 +141,17 @@ def test_of_equals_the_simpler_is_taken(judged):
 
 def test_different_kinds_that_are_equally_good_are_averaged(judged):
     assert judged((2.0, 0), (2.0, 1)) == ["rung-0", "rung-1"]
+
+
+def test_an_average_that_saves_less_than_its_error_is_not_taken(judged, monkeypatch):
+    """Beside a strong rung a hopeless one is of no use; were errors not heeded, it would sometimes come in by luck."""
+
+    def taken():
+        return sum(len(judged((3.0, seed), (0.05, seed + 50))) - 1 for seed in range(8))
+
+    kept = taken()
+    monkeypatch.setattr(ladder._quality, "gain", lambda costs, less, groups: (1.0, 0.0))
+    assert kept <= 1 < taken()
 
 
 def test_without_the_rule_luck_would_choose(judged, monkeypatch):

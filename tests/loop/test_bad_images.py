@@ -123,7 +123,7 @@ def test_every_bad_file_has_its_reason_and_the_rest_goes_on(command, mess: Path,
     text = command("inspect", mess, "--labels", pngs.labels).out
     assert "not used, the file is empty (0 bytes): zero.png" in text
 
-    learnt = command("learn", mess, "--labels", pngs.labels, "--budget", "5s", "--json").json
+    learnt = command("learn", mess, "--labels", pngs.labels, "--recipe", "classical", "--budget", "5s", "--json").json
     assert learnt["dataset"]["cases"] == 40
     assert any("not used" in each for each in learnt["warnings"])
 

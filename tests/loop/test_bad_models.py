@@ -20,8 +20,8 @@ Change = Callable[[bytes], bytes | None]
 def learnt(tmp_path_factory: pytest.TempPathFactory, pngs) -> Path:
     """A run."""
     folder = tmp_path_factory.mktemp("learnt") / "run"
-    words = ["learn", *pngs.words, "--budget", "5s", "--out", str(folder), "--workspace", str(folder.parent / "w")]
-    assert main(words) == 0
+    words = ["learn", *pngs.words, "--recipe", "classical", "--budget", "5s", "--out", str(folder)]
+    assert main([*words, "--workspace", str(folder.parent / "w")]) == 0
     return folder
 
 
@@ -135,7 +135,7 @@ def test_a_patient_on_both_sides_is_refused_until_accepted_and_then_said_first(c
     lines = pngs.labels.read_text().splitlines()
     parts = ["split", *("test" if row % 4 == 1 else "train" for row in range(len(lines) - 1))]
     table.write_text("\n".join(f"{line},{part}" for line, part in zip(lines, parts, strict=True)))
-    words = ("learn", pngs.src, "--labels", table, "--budget", "5s")
+    words = ("learn", pngs.src, "--labels", table, "--recipe", "classical", "--budget", "5s")
     command.refused(*words, code=3, says=("patient", "--accept-leak patient"), kind="leak")
     command.refused(*words, "--accept-leak", "near", code=3, says="--accept-leak")
     leaks = command("inspect", pngs.src, "--labels", table, "--json").json["leaks"]

@@ -35,8 +35,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Source:
 def whole(many: Source, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What an unbroken run says. Its recipe is learnt again without a search."""
     folder = tmp_path_factory.mktemp("whole")
-    words = ["learn", *many.words, "--budget", "4s", "--out", str(folder / "run"), "--workspace", str(folder / "w")]
-    assert main(words) == 0
+    words = ["learn", *many.words, "--recipe", "classical", "--budget", "4s", "--out", str(folder / "run")]
+    assert main([*words, "--workspace", str(folder / "w")]) == 0
     result: dict = json.loads((folder / "run" / "run.json").read_text())["result"]
     return result
 
@@ -148,7 +148,7 @@ def reached(moment: str, work: Started, home: Path) -> Callable[[], bool]:
 )
 def test_a_run_that_was_stopped_goes_on(command, many: Source, whole: dict, tmp_path: Path, moment: str, how) -> None:
     home = command.home
-    with started(tmp_path, "learn", *many.words, "--budget", "4s", "--workspace", home) as work:
+    with started(tmp_path, "learn", *many.words, "--recipe", "classical", "--budget", "4s", "--workspace", home) as work:
         work.until(reached(moment, work, home))
         code = work.end(how)
     told = work.log.read_text()
@@ -197,7 +197,7 @@ def test_without_that_thread_workers_would_outlive_a_killed_parent(tmp_path: Pat
 
 def test_two_processes_on_one_workspace_end_alike(command, many: Source, whole: dict, tmp_path: Path) -> None:
     place = ("--workspace", command.home, "--json")
-    learn = ("learn", *many.words, "--budget", "4s", *place)
+    learn = ("learn", *many.words, "--recipe", "classical", "--budget", "4s", *place)
     with (
         started(tmp_path, *learn) as one,
         started(tmp_path, *learn) as two,

@@ -54,7 +54,7 @@ def test_inspect_answers_alike_three_ways(pngs, tmp_path: Path, capsys: pytest.C
 
 
 def test_learn_predict_and_the_rest_answer_alike_from_python(pngs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = medloop.learn(pngs.src, workspace=tmp_path / "w", budget="8s", **pngs.options)
+    first = medloop.learn(pngs.src, workspace=tmp_path / "w", recipe="classical", budget="8s", **pngs.options)
     recipe = Path(first.run) / "recipe.toml"
     second = medloop.learn(pngs.src, workspace=tmp_path / "w", budget="8s", recipe=recipe, **pngs.options)
     capsys.readouterr()

@@ -17,7 +17,6 @@ import safetensors.torch
 from medloop.evaluation import calibration, decisions
 from medloop.families import _quality, _trainings, _tuning
 from medloop.families._begun import begun
-from medloop.families._folds import folds
 from medloop.families._job import FitJob, Fitted, OutOfFold
 from medloop.families._network_model import NetworkModel, as_input
 from medloop.families._on_features import describe
@@ -46,7 +45,7 @@ def fit(job: FitJob) -> Fitted:
     found = begun(str(job.recipe.parameters.get("from", "")))
     settings = _tuning.settings(job, found.spec if found else None)
     ground = Ground(job, settings, found)
-    work = Work(ground, folds(job.dataset.target, job.values, job.groups, job.recipe.seed, settings.folds), _folder(job, settings))
+    work = Work(ground, job.folds(settings.folds), _folder(job, settings))
     ready = job.clock()
     raw, rows = work.cross_validated()
     searched = job.clock()
@@ -76,8 +75,7 @@ def least_seconds(job: FitJob) -> float:
     found = begun(str(job.recipe.parameters.get("from", "")))
     settings = _tuning.settings(job, found.spec if found else None)
     ground = Ground(job, settings, found)
-    work = Work(ground, folds(job.dataset.target, job.values, job.groups, job.recipe.seed, settings.folds), None)
-    return _trainings.least_seconds(work)
+    return _trainings.least_seconds(Work(ground, job.folds(settings.folds), None))
 
 
 def _fitted(ground: Ground, work: Work[Classifier], raw: Floats, net: Classifier) -> Fitted:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from medloop.compute import Compute
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
+from medloop.families import _alike, _folds
 from medloop.prepared.arrays import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
@@ -83,6 +84,18 @@ class FitJob:
     def groups(self) -> Integers:
         """Which training cases must stay together."""
         return np.asarray(self.dataset.groups[self.train])
+
+    def folds(self, wanted: int | None = None) -> Integers:
+        """``(n,)`` fold numbers of the training cases, the same for every family (`_folds.folds`).
+
+        Where patients are unknown, pictures that look alike are held out together (`_alike.gathered`).
+        """
+        target, values, groups, seed = self.dataset.target, self.values, self.groups, self.recipe.seed
+        fold = _folds.folds(target, values, groups, seed, wanted)
+        if len(fold) > _folds.MANY or any(self.dataset.cases[row].patient is not None for row in self.train):
+            return fold
+        found = _alike.gathered(self.arrays, self.train, groups, _folds.strata(target, values), int(fold.max()) + 1, seed)
+        return fold if found is None else found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

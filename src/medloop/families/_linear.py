@@ -27,7 +27,7 @@ from medloop.evaluation import calibration, decisions
 from medloop.families import _frozen, _heads, _on_features, _quality, _sgd, _wanted
 from medloop.families._cross import columns
 from medloop.families._eyes import FEATURE
-from medloop.families._folds import folds, strata
+from medloop.families._folds import strata
 from medloop.families._heads import Head, Scale, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold
 from medloop.families._on_features import FeaturedModel
@@ -109,7 +109,7 @@ def fit(job: FitJob) -> Fitted:
     said = {**_DEFAULTS, **job.recipe.parameters}
     check(said)
     target, seed, start = job.dataset.target, job.recipe.seed, job.clock()
-    fold = folds(target, job.values, job.groups, seed, said.get("folds"))
+    fold = job.folds(said.get("folds"))
     said["folds"] = int(fold.max()) + 1
     eye, state = _eye(job, said)
     values, mean, deviation = _heads.standardised(target, job.values)

@@ -22,7 +22,6 @@ from medloop.evaluation.decisions import Decision
 from medloop.families import _heads, _search
 from medloop.families._choice import averaged, choose, unit_of
 from medloop.families._cross import Problem, Trial, columns, cross_validate
-from medloop.families._folds import folds
 from medloop.families._heads import Head, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold, Parts
 from medloop.families._search import Guide, Registered
@@ -123,7 +122,7 @@ def fit(
     target, wanted = job.dataset.target, job.recipe.parameters
     values, mean, deviation = _heads.standardised(target, job.values)
     seed = job.recipe.seed
-    fold = folds(target, job.values, job.groups, seed, wanted.get("folds"))
+    fold = job.folds(wanted.get("folds"))
     problem = Problem(target, values, job.groups, fold, seed, max(1, job.compute.workers), clock)
     tables = Tables(job, chosen)
     with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1):

@@ -13,6 +13,8 @@ import numpy as np
 from medloop.evaluation import calibration, decisions, weighted
 from medloop.types import Array, Floats, Integers, Target, TargetKind
 
+_LEAST = 1e-6
+
 
 def ranking(target: Target, values: Array, raw: Floats) -> float:
     """Macro AUC of ``(n, K)`` raw scores, NaN where there is nothing to rank; for numbers (standardised) the share of the variance
@@ -39,6 +41,31 @@ def fold_scores(target: Target, values: Array, raw: Floats, fold: Integers, grou
     hits = _hits(target, values, raw, groups)
     decided = np.array([_balanced(values[held], hits[held], target) for held in each])
     return np.asarray((ranked + decided) / 2)
+
+
+def surprise(target: Target, values: Array, probabilities: Floats) -> Floats:
+    """``(n,)`` what each answer costs: minus the log of the probability given to the truth, over the known labels of several their
+    mean; for numbers the squared error.
+
+    A proper score (Gneiting and Raftery, JASA 2007): it sees every difference between answers, where ranks and decisions see few.
+    """
+    if target.kind is TargetKind.NUMBER:
+        return np.asarray((np.asarray(values, np.float64) - probabilities[:, 0]) ** 2)
+    if target.kind is not TargetKind.MULTILABEL:
+        return np.asarray(-np.log(np.maximum(probabilities[np.arange(len(values)), np.asarray(values, np.int64)], _LEAST)))
+    given = np.where(np.asarray(values) == 1, probabilities, 1 - probabilities)
+    known = ~np.isnan(np.asarray(values, np.float64))
+    total = np.where(known, -np.log(np.maximum(given, _LEAST)), 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+
+def gain(costs: Floats, less: Floats, groups: Integers) -> tuple[float, float]:
+    """How much lower the costs ``less`` ``(n,)`` of the same cases are on average, and the standard error of that over groups."""
+    saved = costs - less
+    mean = float(saved.mean())
+    _, member = np.unique(groups, return_inverse=True)
+    off = np.bincount(member, saved - mean)
+    return mean, float(np.sqrt((off**2).sum() * len(off) / max(len(off) - 1, 1)) / len(saved))
 
 
 def _against(raw: Floats, k: int) -> Floats:

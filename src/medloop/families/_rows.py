@@ -10,7 +10,7 @@ from medloop import registry
 from medloop.evaluation import scores
 from medloop.families._choice import beats
 from medloop.families._job import FitJob, Fitted, Model
-from medloop.families._rungs import Climbed, best_of, margin, mean
+from medloop.families._rungs import Climbed, best_of, margin
 from medloop.prepared.arrays import PreparedArrays
 from medloop.types import Floats, Integers, Json
 
@@ -50,11 +50,10 @@ def rows(job: FitJob, found: Sequence[Climbed], first: Climbed, chosen: Sequence
     return told
 
 
-def of_average(job: FitJob, fitted: Fitted, chosen: Sequence[Climbed], quality: float) -> list[dict[str, Json]]:
-    """The row of an average that was chosen."""
+def of_average(job: FitJob, fitted: Fitted, chosen: Sequence[Climbed], why: str) -> list[dict[str, Json]]:
+    """The row of an average that was chosen, for the reason ``why``."""
     names = " and ".join(each.rung.name for each in chosen)
-    gains = (quality - mean(each.scores) for each in chosen if each.scores is not None)
-    reason = f"Chosen: better than each of its members alone, by {min(gains):.3f} or more, which is more than its error."
+    reason = f"Chosen: its answers are better. {why}"
     seconds = sum(each.seconds for each in chosen)
     return [row(job, fitted, how=f"average of {names}", seconds=seconds, chosen=True, reason=reason)]
 
@@ -79,10 +78,14 @@ def _why(each: Climbed, best: Climbed, chosen: Sequence[Climbed], scored: Floats
         return f"Chosen: simpler than {best.rung.name} and as good ({gap:.3f} ± {error:.3f} behind, which may be luck)."
     gap, error = margin(scored, own)
     whom = chosen[0].rung.name if len(chosen) == 1 else "the average"
+    if gap < 0 and len(chosen) > 1:
+        return f"As good as the average ({-gap:.3f} ± {error:.3f} ahead), and of no more use in it."
     if gap < 0:
         return f"Better than {whom} by {-gap:.3f} ± {error:.3f}, which may be luck: the simpler is kept."
     if beats(scored, own):
         return f"{gap:.3f} ± {error:.3f} behind {whom} ({_QUALITY})."
+    if len(chosen) > 1:
+        return f"As good as the average ({gap:.3f} ± {error:.3f} behind), and of no use in it."
     return f"As good as {whom} ({gap:.3f} ± {error:.3f} behind), which is simpler."
 
 

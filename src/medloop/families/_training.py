@@ -150,6 +150,7 @@ class Ground:
             validation=self._cases(held) if len(held) else None,
             plan=plan,
             seed=job.recipe.seed,
+            seen=self._seen,
             score=Ranking(target),
             augment=None if still or self.settings.augmentation == augment.NOTHING else self._changes(),
             order=self._order(seen),
@@ -183,6 +184,7 @@ class Ground:
             loss=loss,
             train=self._cases(few),
             plan=brief,
+            seen=self._seen,
             augment=self._changes(),
             device=self.job.device,
             clock=self.job.clock,
@@ -227,6 +229,12 @@ class Ground:
         net.answer.level.learn(features)
         if self.settings.classifier.join != "gru":
             fit_head(net.answer, features, torch.from_numpy(np.ascontiguousarray(self.values[shown])), loss)
+
+    @property
+    def _seen(self) -> int:
+        """Pixels that go through the backbone for one case; 0 where none do."""
+        slices = self.settings.classifier.slices or self.job.arrays.shape[1]
+        return 0 if self.settings.still else slices * len(self.settings.classifier.planes) * self.settings.backbone.side**2
 
     def _cases(self, rows: Integers) -> Cases:
         targets = self.values[rows].astype(np.float32 if self.values.dtype.kind == "f" else np.int64)

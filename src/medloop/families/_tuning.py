@@ -12,7 +12,7 @@ network only, the first of them as they came, few epochs, averaged weights, stro
 ``augmentation``  a table (see `Augmentation`); an empty one is none
 ``skip``          stochastic depth: how often the deepest block is left out while learning, the others in proportion
 ``training``      a table (see `Plan`)
-``folds``         of the cross-validation inside the training cases
+``folds``         of the cross-validation inside the training cases (three where there are a thousand)
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ ALL = 1000
 """More blocks than any backbone has."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 24_000, 30, 3
 _SLICES = 8
+_MANY, _FOLDS_OF_MANY = 1000, 3
+"""So many cases are enough for few folds, and a network needs the time for its epochs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +128,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         augmentation=_augmentation(said, how, job),
         skip=float(said.get("skip", 0.0)),
         plan=plan_for(how, len(job.train), said.get("training", {})),
-        folds=said.get("folds"),
+        folds=said.get("folds", _FOLDS_OF_MANY if len(job.train) >= _MANY else None),
         epochs_open="epochs" not in said.get("training", {}),
     )
 

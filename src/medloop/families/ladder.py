@@ -10,7 +10,9 @@ Recipe parameters (all may be left out):
 ``from``      a file of weights, or a model's folder, whose network is the start of rungs that transfer
 
 All rungs are judged on the same folds of the same training cases. What wins by less than one standard error of the difference wins
-by luck: the simpler is kept, and an average must win by more than its error. A rung that fails is left out by name with its reason.
+by luck: the simpler is kept. An average must win by more than its error too, in what its answers cost case by case (log loss, of
+numbers the squared error): it seldom ranks much better, but it is less often sure of what is wrong. A rung that fails is left out
+by name with its reason.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from typing import Any
 import numpy as np
 
 from medloop import registry
-from medloop.families import _averaged, _rows, _wanted
+from medloop.evaluation import calibration
+from medloop.families import _averaged, _quality, _rows, _wanted
 from medloop.families._averaged import AveragedModel, average, averaged_raw, from_parts, to_parts
 from medloop.families._choice import beats
 from medloop.families._job import FitJob, Fitted
-from medloop.families._rungs import Climbed, Rung, best_of, climb, executed, mean, qualities
+from medloop.families._rungs import Climbed, Rung, best_of, climb, executed, qualities
 from medloop.families._wanted import Wanted, text, whole
-from medloop.types import Floats, Json
+from medloop.types import Floats, Json, TargetKind
 
 __all__ = ["FAMILY", "AveragedModel", "check", "fit", "from_parts", "least_seconds", "rungs_of", "to_parts"]
 
@@ -39,6 +42,9 @@ RUNGS = (
     Rung("transfer", {"how": "whole"}, 0.45, 20.0),
 )
 """What is tried where the recipe does not say."""
+_COST = ("Log loss", "Squared error")
+_WORTH = 0.02
+"""The share of its cost that an average must save, to be worth its time."""
 _SEARCHING = ("", "frozen")
 """Ways to learn that search, and so may be told how many trials to make."""
 
@@ -66,13 +72,14 @@ def fit(job: FitJob) -> Fitted:
     found = climb(job, rungs_of(job.recipe.parameters))
     known = [each for each in found if each.fitted is not None]
     fold = _fitted(known[0]).out_of_fold.fold
-    first, chosen, scores = _chosen(job, known, fold)
+    first, chosen, why = _chosen(job, known)
+    scores = qualities(job, averaged_raw(job.dataset.target, _raws(chosen)), fold) if len(chosen) > 1 else _known(first)
     quickest = min(known, key=lambda each: each.seconds)
     rows = _rows.rows(job, found, first, chosen, scores)
     trials = [{"rung": each.rung.name, **trial} for each in known for trial in _fitted(each).trials]
     members = list(map(_fitted, chosen))
     kept = members[0] if len(members) == 1 else _as_one(job, members)
-    rows = [*rows, *_rows.of_average(job, kept, chosen, mean(scores))] if len(chosen) > 1 else rows
+    rows = [*rows, *_rows.of_average(job, kept, chosen, why)] if len(chosen) > 1 else rows
     timings = {key: sum(_fitted(each).timings[key] for each in known) for key in _fitted(known[0]).timings}
     return dataclasses.replace(kept, trials=trials, timings=timings, ladder=rows, cheapest=quickest.fitted, members=members)
 
@@ -92,19 +99,34 @@ def _shared(rung: Rung, parameters: Mapping[str, Json]) -> dict[str, Json]:
     return {key: parameters[key] for key in said if key in parameters}
 
 
-def _chosen(job: FitJob, known: Sequence[Climbed], fold: Any) -> tuple[Climbed, list[Climbed], Floats]:
-    """The simplest within one standard error of the best; then others are added while the average wins by more than its error."""
+def _chosen(job: FitJob, known: Sequence[Climbed]) -> tuple[Climbed, list[Climbed], str]:
+    """The simplest within one standard error of the best; then others are added while the average wins by more than its error.
+
+    The first, all of them, and why there are several.
+    """
     best = best_of(known)
     first = next(each for each in known if each is best or not beats(_known(best), _known(each)))
-    chosen, scores = [first], _known(first)
+    chosen, alone = [first], _costs(job, [first])
+    costs, why = alone, ""
     while len(chosen) < len(known):
-        more = [[*chosen, each] for each in known if each not in chosen]
-        found = [(each, qualities(job, averaged_raw(job.dataset.target, _raws(each)), fold)) for each in more]
-        together, better = max(found, key=lambda pair: mean(pair[1]))
-        if not beats(better, scores):
+        found = [(each, _costs(job, [*chosen, each])) for each in known if each not in chosen]
+        together, less = min(found, key=lambda pair: float(pair[1].mean()))
+        saved, error = _quality.gain(costs, less, job.groups)
+        if saved <= max(error, _WORTH * float(costs.mean())):
             break
-        chosen, scores = together, better
-    return first, sorted(chosen, key=known.index), scores
+        chosen, costs = [*chosen, together], less
+        saved, error = _quality.gain(alone, costs, job.groups)
+        why = f"{_COST[job.dataset.target.kind is TargetKind.NUMBER]} {alone.mean():.4g} of {first.rung.name} alone, "
+        why += f"{costs.mean():.4g} of the average: {saved:.2g} ± {error:.2g} less."
+    return first, sorted(chosen, key=known.index), why
+
+
+def _costs(job: FitJob, members: Sequence[Climbed]) -> Floats:
+    """What the out-of-fold answers of these rungs, averaged and calibrated, cost case by case."""
+    target, raws = job.dataset.target, _raws(members)
+    raw = averaged_raw(target, raws) if len(raws) > 1 else raws[0]
+    calibrator = calibration.fit(target, raw, job.values, job.groups, job.recipe.seed)
+    return _quality.surprise(target, job.values, calibration.apply(calibrator, raw))
 
 
 def _refitted(job: FitJob) -> Fitted:
