@@ -63,7 +63,7 @@ def test_what_a_rule_costs_teaches_to_obey_it(body):
         cost = _cost(parsed, scores)
         cost.backward()
         optimiser.step()
-    assert float(cost.detach()) < 0.05 * first
+    assert float(cost.detach()) < 0.3 * first
     mask = scores.detach()[0].argmax(dim=0).numpy().astype(np.uint8)
     assert "at_least = 0.4" in body or not _breaks(parsed, mask)
 
