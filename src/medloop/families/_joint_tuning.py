@@ -49,6 +49,8 @@ FOLDS = 3
 _CLASSES = "classes"
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 60, 3
 _LARGEST_SIDE = 512
+_STAGES = (0, 1, 2, 3)
+"""Without the deepest blocks, which cost half of the time on small pictures and learn them by heart."""
 _DEEP, _DEEP_SIDE = 16, 128
 """Slices, and pixels a side, of a volume's patch."""
 
@@ -154,11 +156,11 @@ def plan_for(cases: int, said: Mapping[str, Json]) -> Plan:
     most = min(max(math.ceil(_VIEWED / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
     usual: dict[str, Json] = {
         "epochs": most,
-        "batch": 16,
-        "rate": 6e-4,
-        "head_rate": 3.0,
+        "batch": 8,
+        "rate": 1e-3,
+        "head_rate": 8.0,
         "layer_decay": 0.8,
-        "frozen": 1,
+        "frozen": 3,
         "decay": 0.02,
         "norms": "keep",
         "average": "ema",
@@ -192,9 +194,7 @@ def _backbone(said: Mapping[str, Json], job: FitJob, patch: Patch, begun: Backbo
     _, depth, high, wide = job.arrays.shape
     side = max(patch[1] or high, patch[2] or wide)
     channels = job.arrays.shape[0] * (1 + 2 * _context(said, job))
-    usual = begun or BackboneSpec(
-        side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=(0, 1, 2, 3, 4) if side > _tuning.SMALL else (0, 1, 2, 3)
-    )
+    usual = begun or BackboneSpec(side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=_STAGES)
     if "backbone" in said and said["backbone"] != usual.name:
         usual = dataclasses.replace(usual, name=str(said["backbone"]), stages=())
     return dataclasses.replace(
