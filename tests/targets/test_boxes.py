@@ -89,6 +89,17 @@ def test_an_unknown_case_and_a_box_outside_teach_nothing():
     assert not maps.weights.any()
 
 
+def test_maps_of_a_volume_are_those_of_its_slices():
+    solid = Boxes.of(np.array([[1, 8, 16, 3, 40, 64], [2, 0, 0, 3, 16, 16]]), np.array([1, 0]))
+    maps = boxes.encode([solid], np.ones(1), 2, (4, 10, 12), 8)
+    for z in range(4):
+        flat = boxes.encode([boxes.in_slice(solid, z)], np.ones(1), 2, (10, 12), 8)
+        np.testing.assert_array_equal(maps.centres[:, :, z], flat.centres)
+        np.testing.assert_array_equal(maps.sizes[:, :, z], flat.sizes)
+        np.testing.assert_array_equal(maps.weights[:, z], flat.weights)
+    assert maps.weights.sum() == pytest.approx(3)
+
+
 def test_decoding_keeps_the_highest_peaks_inside_the_picture():
     centres, sizes = np.full((2, 6, 6), -5.0), np.full((4, 6, 6), 10.0)
     centres[0, 0, 0], centres[0, 3, 3], centres[0, 3, 4], centres[1, 5, 5] = 1, 3, 2, 0

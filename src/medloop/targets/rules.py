@@ -83,7 +83,7 @@ def vocabulary(targets: Sequence[Target], flat: bool | None = None, spacing: boo
     boxes = next((target.classes for target in targets if target.kind is TargetKind.BOXES), ())
     found: dict[str, tuple[str, ...]] = {}
     for each in (True, False) if flat is None else (flat,):
-        sizes, pixels = (describe(masks, flat=each, physical=physical, image=True) for physical in (True, False))
+        sizes, pixels = (describe(masks, flat=each, physical=physical, image=False) for physical in (True, False))
         found |= {name: tuple(units) for name, *units in zip(sizes.classes, sizes.units, pixels.units, strict=True)}
     for target in targets:
         if target.kind is TargetKind.MEASURES:
