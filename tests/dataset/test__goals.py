@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medloop import dataset as data
 from medloop.dataset import Options, _classes, build, counts, folds, judged_by, shortcuts, snapshot
 from medloop.dataset.duplicates import Pair
 from medloop.dataset.fingerprint import fingerprint, of_split
@@ -190,7 +191,9 @@ def test_one_person_needs_a_split_and_a_word(labelled) -> None:
 def test_an_accepted_leak_is_told_where_nobody_knows_the_patients(labelled) -> None:
     found = only(masks([True] * 3), labelled(["a"] * 3, splits=["train", "train", "test"]))
     _, findings = build(*found, [], Options(accept_leak=("patient",)))
-    assert any("whose images these are" in note for note in findings.notes)
+    assert data.WHOSE in findings.notes
+    assert any("too few for a validation part" in note for note in findings.notes)
+    assert data.WHOSE not in build(*only(masks([True] * 3), labelled(["a"] * 3)), [])[1].notes
 
 
 def marks(truth: Truth, digest: str = "") -> str:

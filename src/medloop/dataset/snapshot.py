@@ -27,6 +27,9 @@ from medloop.labels import Labelled
 from medloop.requests import DatasetSummary
 from medloop.types import Array, Case, Dataset, Json, Split, TargetKind
 
+WHOSE = "Nothing says whose images these are: those judged by may be of a person whose other images were learnt from."
+"""What is told where leaks of patients are accepted and no patient is known."""
+
 
 def build(
     labelled: Labelled, survey: Surveyed, duplicates: Sequence[Copy], options: Options | None = None
@@ -84,7 +87,7 @@ def _of_patients(cases: Sequence[Case], options: Options) -> list[str]:
         return []
     told = ["Patients are not known: each picture, with its copies, counts as a patient of its own."]
     if "patient" in options.accept_leak:
-        told.append("Nothing says whose images these are: those judged by may be of a person whose other images were learnt from.")
+        told.append(WHOSE)
     return told
 
 
