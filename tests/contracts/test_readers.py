@@ -65,7 +65,7 @@ JOINED = {"channels": readers.Channels((("t1", "t1*"), ("t2", "t2*")))}
 """Readers of what others find, put together once all is found."""
 
 
-DERIVED = {"coco", "labelmap"}
+DERIVED = {"coco", "labelmap", "seg"}
 """Readers of what other readers find: they take no file."""
 
 

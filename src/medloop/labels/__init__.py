@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["NOTHING", "LabelFormat", "Labelled", "find", "read"]
 
 
+_OF_MASKS = ("masks", "seg")
+"""The formats of files that ``--masks`` names."""
+
+
 def read(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled:
     """The labels of a collection, from ``--labels`` and ``--masks`` or from wherever the source carries them.
 
@@ -54,7 +58,8 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
     else:
         named = _named(request.labels, formats)
         parts = [each.find(collection, replace(request, labels=paths), compute) for each, paths in named]
-        parts.append(cast(LabelFormat, registry.load("labels", "masks")).find(collection, request, compute))
+        beside = [cast(LabelFormat, registry.load("labels", name)) for name in _OF_MASKS] if request.masks else []
+        parts += [each.find(collection, replace(request, labels=None), compute) for each in beside]
     found = [part for part in parts if part is not None]
     if not found:
         return None
@@ -88,7 +93,7 @@ def _named(labels: str, formats: Sequence[LabelFormat]) -> list[tuple[LabelForma
             raise InputError(
                 "bad-labels",
                 got=f"--labels {path} is no label file that can be read.",
-                allowed="A CSV, TSV or XLSX table, an .npz, a COCO JSON, a folder of Pascal VOC files, nnU-Net's dataset.json.",
+                allowed="A table (CSV, TSV, XLSX), an .npz, a COCO JSON, Pascal VOC or DICOM SEG files, nnU-Net's dataset.json.",
                 fix="Give the file itself; leave --labels out for class folders.",
             )
         by_format.setdefault(place, []).append(path)

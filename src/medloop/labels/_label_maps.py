@@ -18,7 +18,7 @@ from medloop.readers.labelmap import Grid, named, reference
 from medloop.types import Array, Image, ImageRef, Json, Truth
 
 _AWAY = 0.25
-DRAWN = ("coco",)
+DRAWN = ("coco", "seg")
 """Readers whose label maps are on the grid of their image as they are."""
 _TOLD = 6
 _CHUNK = 8
