@@ -1,7 +1,7 @@
 """What a recipe may say about a network of several targets, and what is done where it says nothing.
 
 ``targets``       names of what is learnt; left out: all that is labelled
-``from``          a file of weights or a model's folder to begin with
+``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
@@ -47,6 +47,8 @@ from medloop.types import Json, Target, TargetKind
 Patch = tuple[int, int, int]
 FOLDS = 3
 _CLASSES = "classes"
+_LOOK = 0.6
+"""What an answer costs of what learning from a case does, in halves."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 60, 3
 _LARGEST_SIDE = 512
 _STAGES = (0, 1, 2, 3)
@@ -79,7 +81,7 @@ class Settings:
     @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
-        return 3.0 * self.views
+        return _LOOK * (self.views + 1)
 
     def of(self, kind: TargetKind) -> Target | None:
         """The structured target of that kind."""
@@ -281,6 +283,7 @@ def _names(value: Any) -> bool:
 WANTED: Mapping[str, Wanted] = {
     "targets": Wanted('a list of names such as ["classes", "masks"]', _names),
     "from": _wanted.text("model"),
+    "from_digest": _wanted.text("the hash of what from names"),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),
