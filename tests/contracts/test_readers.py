@@ -77,7 +77,9 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, readers.
     SAMPLES[request.param](folder)
     with Compute(workers=0) as compute:
         collection = readers.collect(folder, compute=compute)
-    return request.param, readers.join(collection, JOINED[request.param]) if request.param in JOINED else collection
+        if request.param in JOINED:
+            collection = readers.join(collection, JOINED[request.param], compute=compute)
+        return request.param, collection
 
 
 def _keeps_its_word(ref: ImageRef, image: Image) -> None:

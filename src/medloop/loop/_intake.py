@@ -61,7 +61,9 @@ def collect(
         found = readers.collect(
             request.src, images=request.images, masks=masks, cache=cache, compute=means.compute, tell=means.tell
         )
-        return found if channels is None else readers.join(found, channels)
+        if channels is None:
+            return found
+        return readers.join(found, channels, cache=cache, compute=means.compute, tell=means.tell)
 
 
 def look(
