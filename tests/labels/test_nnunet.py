@@ -45,7 +45,7 @@ def read_joined(folder):
     with Compute(0) as compute:
         found = collect(folder, compute=compute)
         asked = Channels.of(*channels_of(request.src, None, None))
-        return read(found if asked is None else join(found, asked), request, compute)
+        return read(found if asked is None else join(found, asked, compute=compute), request, compute)
 
 
 def test_the_second_version_with_two_channels(make):

@@ -67,11 +67,11 @@ def _names_of(seen: Seen) -> list[str]:
 
 
 def _labels(collection: Collection, request: InspectRequest, compute: Compute) -> tuple[Labelled | None, str]:
-    """The labels, or why there are none. A table that was named and cannot be read is an error."""
+    """The labels, or why there are none. What was named and cannot be read is an error."""
     try:
         return labels.find(collection, request, compute), ""
     except InputError as error:
-        if request.labels is not None or request.label_columns is not None:
+        if any(given is not None for given in (request.labels, request.label_columns, request.masks, request.mask_classes)):
             raise
         return None, f"{error.got} {error.fix}"
 
