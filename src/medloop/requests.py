@@ -134,7 +134,7 @@ class LearnRequest(SourceRequest):
     folds: int | None = None
     """Judge by cross-validation with this many folds instead of a held-out test split."""
     label_fraction: float = 1.0
-    """Learn from this part of the training and validation patients only (drawn by the seed)."""
+    """Learn from this part of the training and validation patients (by the seed); beside masks or boxes: of the class labels."""
     accept_leak: str = ""
     """Kinds of leak into the test split to go on with (patient, exact, near), separated by commas. The report will say so."""
     dry_run: bool = False
