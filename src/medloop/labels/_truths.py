@@ -64,8 +64,8 @@ def joined(parts: Sequence[Labelled], refs: Sequence[ImageRef]) -> Labelled:
     if len(parts) == 1 or not telling:
         return parts[0]
     telling.sort(key=lambda part: part.target.kind.structured)
-    first, about = telling[0], [part for part in parts if part not in telling]
-    every = (*telling[:1], *about, *telling[1:])
+    first = telling[0]
+    every = sorted(parts, key=lambda part: part.target.kind.structured and bool(part.further))
     cases = _first_of(every, lambda part: zip(part.cases, part.cases, strict=True))
     labels = _first_of(telling, lambda part: zip(part.cases, part.labels, strict=True))
     names = [ref.name for ref in refs if ref.name in labels]
