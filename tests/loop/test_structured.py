@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from medloop import readers
 from medloop.cli import main
 from medloop.compute import Compute
 from medloop.evaluation import overlap
-from medloop.loop import _found, _telling
+from medloop.loop import _found, _runs, _telling
 from tests.loop.test_every_verb import rows, say
 
 MASKS = ["--images", "*.bmp", "--masks", "*.png", "--mask-classes", "128=rim,255=core"]
@@ -165,6 +167,7 @@ def test_evaluating_on_other_cells_judges_their_outlines(cells: Cells, learnt: d
 
 def test_classes_beside_outlines_out_of_fold(cells: Cells, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(_telling, "_HEAT_S", 0.0)
+    monkeypatch.setattr(importlib.import_module("medloop.loop.learn"), "_CURVE_SHARE", 0.0)
     words = [*cells.words, "--labels", cells.labels, "--targets", "classes,masks", "--recipe", cells.recipe]
     said = say(capsys, "learn", *words, "--folds", 2, "--budget", "60s", "--out", tmp_path / "run", *cells.home)
     assert said["protocol"] == "out-of-fold"
@@ -173,6 +176,21 @@ def test_classes_beside_outlines_out_of_fold(cells: Cells, tmp_path: Path, capsy
     assert len(judged) == len(rows(tmp_path / "run" / "cases.csv")) == COUNT
     assert (judged["c00.bmp"]["truth"], judged["c01.bmp"]["truth"]) == ("", "large")
     assert judged["c00.bmp"]["label"] in ("small", "large")
+
+
+def test_runs_are_compared_by_the_outlines_of_the_cases_that_both_judged(
+    learnt: dict, cells: Cells, tmp_path: Path, capsys
+) -> None:
+    same = say(capsys, "compare", learnt["run"], learnt["run"], *cells.home[:2])
+    assert {"dice", "dice_core", "hd95_px"} <= {row["metric"] for row in same["rows"]}
+    assert same["cases"] == learnt["dataset"]["split"]["test"]
+    assert all(row["difference"] == 0 for row in same["rows"])
+    worse = Path(shutil.copytree(learnt["run"], tmp_path / "worse"))
+    told = [{**row, "dice": str(float(row["dice"]) - 0.1), "hd95_px": "9"} for row in rows(worse / "cases.csv")]
+    (worse / "cases.csv").write_text(_runs.table(list(told[0]), [list(row.values()) for row in told]))
+    both = {row["metric"]: row for row in say(capsys, "compare", learnt["run"], worse, *cells.home[:2])["rows"]}
+    assert both["dice"]["difference"] == pytest.approx(-0.1, abs=1e-5)
+    assert both["dice"]["says"] == both["hd95_px"]["says"] == "a is better."
 
 
 def test_a_mask_of_another_size_is_told_and_costs_nothing(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
