@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ NUMBERS = Target(TargetKind.MEASURES, ("heart rate", "wall"), "measures", units=
 TARGETS = (MASKS, BOXES, NUMBERS)
 SPACING = (2.0, 1.0, 1.0)
 EXAMPLE = re.search(r"```toml\n(.*?)```", rules.__doc__, re.S).group(1)
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rules.md"
 
 
 def _parse(body, *, flat=False, spacing=None):
@@ -43,6 +47,15 @@ def _broken(body, findings, prior=None, spacing=SPACING):
 def test_the_example_holds_for_a_plausible_patient():
     found = _patient(SMALL)
     assert _broken(EXAMPLE, found, prior=found) == ()
+
+
+def test_the_page_of_rules_says_what_is_read():
+    page = PAGE.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    assert _parse(shown) == _parse(EXAMPLE)
+    keys = (*rules.KINDS, "at_least", "at_most", "unit", "reason", "weight")
+    assert [key for key in keys if f"`{key}`" not in page] == []
+    assert [unit for unit in rules.UNITS if unit and f"`{unit}`" not in page] == []
 
 
 CASES = [

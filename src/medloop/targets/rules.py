@@ -46,13 +46,16 @@ from medloop.errors import InputError
 from medloop.evaluation import intervals, weighted
 from medloop.targets import _rule_reading as reading
 from medloop.targets._rule_checks import allowed, check, enclosed
-from medloop.targets._rule_nouns import Rule, Rules, Vocabulary
+from medloop.targets._rule_nouns import KINDS, Rule, Rules, Vocabulary
 from medloop.targets._rule_penalties import Penalty, penalties
+from medloop.targets._rule_units import UNITS
 from medloop.targets.measures import describe
 from medloop.types import Integers, Json, Metric, Target, TargetKind, Violation
 
 __all__ = [
     "KIND",
+    "KINDS",
+    "UNITS",
     "Penalty",
     "Rule",
     "Rules",
