@@ -14,7 +14,7 @@ import pytest
 
 from medloop import readers, registry
 from medloop.compute import Compute
-from medloop.labels import Labelled
+from medloop.labels import Labelled, Using
 from medloop.readers import Collection, collect
 from medloop.requests import SourceRequest
 from medloop.types import ImageRef, TargetKind
@@ -134,7 +134,7 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Collecti
     asked = SAMPLES[request.param](tmp_path)
     with Compute(0) as compute:
         collection = collect(asked.src, masks=asked.masks, compute=compute)
-        return request.param, collection, registry.load("labels", request.param).find(collection, asked, compute)
+        return request.param, collection, registry.load("labels", request.param).find(collection, asked, Using(compute=compute))
 
 
 def _keeps_its_word(labelled: Labelled) -> None:

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, cast
 from medloop import registry
 from medloop.errors import InputError
 from medloop.labels import _lists, _truths
-from medloop.labels._labelled import LabelFormat, Labelled
+from medloop.labels._labelled import LabelFormat, Labelled, Using
 from medloop.labels._words import NOTHING
 from medloop.requests import SourceRequest, listed
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
-__all__ = ["NOTHING", "LabelFormat", "Labelled", "find", "read"]
+__all__ = ["NOTHING", "LabelFormat", "Labelled", "Using", "find", "read"]
 
 
 _NO_LABEL = ("no-label-column", "which-label-column", "which-table")
@@ -30,12 +29,12 @@ _OF_MASKS = ("masks", "seg")
 """The formats of files that ``--masks`` names."""
 
 
-def read(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled:
+def read(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled:
     """The labels of a collection, from ``--labels`` and ``--masks`` or from wherever the source carries them.
 
     Raises `InputError` when there are none, with the ways to give them, or when they cannot be read.
     """
-    labelled = find(collection, request, compute)
+    labelled = find(collection, request, using)
     if labelled is None:
         ways = "; ".join(f"({number}) {each.EXAMPLE}" for number, each in enumerate(reversed(_formats()), 1))
         raise InputError(
@@ -47,10 +46,10 @@ def read(collection: Collection, request: SourceRequest, compute: Compute | None
     return labelled
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """As `read`, but None when the source carries no labels and none are named.
 
-    Classes come from the first format that has some, masks and boxes from every one. ``compute``: opens masks in its processes.
+    Classes come from the first format that has some, masks and boxes from every one. ``using``: how files are opened.
     """
     if request.mask_classes is not None and request.masks is None:
         raise InputError(
@@ -59,23 +58,23 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
             allowed="--mask-classes says what the values of the masks mean that --masks names.",
             fix="Say which files are masks: --masks '*_mask.png'.",
         )
-    found = _in_source(collection, request, compute) if request.labels is None else _asked(collection, request, compute)
+    found = _in_source(collection, request, using) if request.labels is None else _asked(collection, request, using)
     if not found:
         return None
     labelled = _truths.joined(found, collection.refs)
     return _lists.apply(labelled, listed(request.split_lists)) if request.split_lists else labelled
 
 
-def _in_source(collection: Collection, request: SourceRequest, compute: Compute | None) -> list[Labelled]:
+def _in_source(collection: Collection, request: SourceRequest, using: Using | None) -> list[Labelled]:
     """What the source carries."""
-    structured = [each.find(collection, request, compute) for each in _formats() if each.STRUCTURED]
+    structured = [each.find(collection, request, using) for each in _formats() if each.STRUCTURED]
     found = [part for part in structured if part is not None]
     plain = (each for each in _formats() if not each.STRUCTURED)
     classes = next((part for each in plain if (part := _classes(each, collection, request, beside=bool(found)))), None)
     return found if classes is None else [classes, *found]
 
 
-def _asked(collection: Collection, request: SourceRequest, compute: Compute | None) -> list[Labelled]:
+def _asked(collection: Collection, request: SourceRequest, using: Using | None) -> list[Labelled]:
     """What ``--labels`` and ``--masks`` name. Raises `InputError` where a file has none."""
     named = _named(str(request.labels), _formats())
     beside = request.masks is not None or any(each.STRUCTURED for each, _ in named)
@@ -83,10 +82,10 @@ def _asked(collection: Collection, request: SourceRequest, compute: Compute | No
     for each, paths in named:
         asked = replace(request, labels=paths)
         plain = not each.STRUCTURED
-        found.append(_classes(each, collection, asked, beside=beside) if plain else each.find(collection, asked, compute))
+        found.append(_classes(each, collection, asked, beside=beside) if plain else each.find(collection, asked, using))
     if request.masks is not None:
         masks = [cast(LabelFormat, registry.load("labels", name)) for name in _OF_MASKS]
-        found += [each.find(collection, replace(request, labels=None), compute) for each in masks]
+        found += [each.find(collection, replace(request, labels=None), using) for each in masks]
     return [part for part in found if part is not None]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from medloop import readers
 from medloop.errors import InputError, Unreadable
 from medloop.labels import _label_maps
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._mask_classes import Meanings, is_class
 from medloop.labels._truths import Reading, labelled
 from medloop.readers import seg
@@ -23,7 +23,6 @@ from medloop.requests import SourceRequest, listed
 from medloop.types import ImageRef, Json
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 65
@@ -37,7 +36,7 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() in _ENDINGS or (path.is_dir() and any(each.suffix.lower() in _ENDINGS for each in path.iterdir()))
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """The segmentations in the source, or of ``--labels``; None where there are none.
 
     Raises `InputError` when those of ``--labels`` are about no image that was found.
@@ -59,7 +58,7 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
     names = dict.fromkeys(label for each in described for _, label in each.segments if is_class(label))
     values = {name: place for place, name in enumerate(names, 1)}
     masks = [_mask(ref, by_image.get(row, ()), values, problems) for row, ref in enumerate(collection.refs)]
-    read = _label_maps.read(collection.refs, masks, Meanings({value: name for name, value in values.items()}), compute)
+    read = _label_maps.read(collection.refs, masks, Meanings({value: name for name, value in values.items()}), using)
     reading = Reading(
         truths=(read.truth,),
         says=f"DICOM segmentations of {sum(map(bool, masks))} images show {', '.join(read.truth.target.classes)}.",

@@ -13,7 +13,7 @@ from medloop.labels import _measures, _sheet
 from medloop.labels._cases import Said, case_of, folder_splits
 from medloop.labels._columns import Holds, Profile, age_band, is_split, plain, profile, sex_of
 from medloop.labels._companion import companions, joined
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._layout import chosen, nothing
 from medloop.labels._matching import SEVERAL, Match, Matcher
 from medloop.labels._reading import ACQUISITION, SCORING, Reading, columns, sentence
@@ -23,7 +23,6 @@ from medloop.requests import SourceRequest, listed
 from medloop.types import Case, ImageRef, Json, Label, Split
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 20
@@ -41,12 +40,12 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() in _sheet.TABLES
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """Read the table of ``--labels``, or the one table in the folder that matches the images.
 
     Raises `InputError` for a table that cannot be read, wrong column names, no or several possible label columns, no matching row.
     """
-    del compute
+    del using
     matcher = Matcher(collection.refs)
     if request.labels is not None:
         sheet = joined(_with_header(_sheet.read(Path(request.labels).expanduser()), matcher))
