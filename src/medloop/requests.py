@@ -119,9 +119,12 @@ class LearnRequest(SourceRequest):
     """Learn a model from labelled images and judge it honestly."""
 
     targets: str = "classes"
-    """What to learn, separated by commas."""
+    """What to learn, with commas: classes, masks, boxes, measures; helpers that need no labels: reconstruction, similarity."""
     recipe: str | None = None
-    """A recipe's name (classical, transfer, ...) or a TOML file (default: ladder, which tries several and picks one)."""
+    """A recipe's name (classical, transfer, ...) or a TOML file (default: ladder, which tries several and picks
+    one; for masks, boxes and measures multitask)."""
+    rules: str | None = None
+    """A TOML file of rules that answers must obey (multitask): what breaks one is marked, never dropped."""
     from_: str | None = None
     """Start from this model's network: a model's or run's folder, a run's name in the workspace, or a file of weights."""
     device: str = "auto"
@@ -131,7 +134,7 @@ class LearnRequest(SourceRequest):
     folds: int | None = None
     """Judge by cross-validation with this many folds instead of a held-out test split."""
     label_fraction: float = 1.0
-    """Learn from this part of the training and validation patients only (drawn by the seed)."""
+    """Learn from this part of the training and validation patients (by the seed); beside masks or boxes: of the class labels."""
     accept_leak: str = ""
     """Kinds of leak into the test split to go on with (patient, exact, near), separated by commas. The report will say so."""
     dry_run: bool = False

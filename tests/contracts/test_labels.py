@@ -14,10 +14,11 @@ import pytest
 
 from medloop import readers, registry
 from medloop.compute import Compute
-from medloop.labels import Labelled
+from medloop.labels import Labelled, Using
 from medloop.readers import Collection, collect
 from medloop.requests import SourceRequest
 from medloop.types import ImageRef, TargetKind
+from tests.segs import write_seg, write_series
 
 FORMATS = registry.names("labels")
 
@@ -114,8 +115,16 @@ def _nnunet(folder: Path) -> SourceRequest:
     return SourceRequest(src=str(folder))
 
 
+def _seg(folder: Path) -> SourceRequest:
+    for name in ("1.5", "1.6", "1.7"):
+        write_series(folder / name, name)
+    for name in ("1.5", "1.6"):
+        write_seg(folder / f"seg{name}.dcm", name, {1: "x"}, [(1, 1, MASK[:, :5])])
+    return SourceRequest(src=str(folder))
+
+
 SAMPLES: dict[str, Callable[[Path], SourceRequest]] = {
-    "table": _table, "folders": _folders, "npz": _npz, "masks": _masks, "voc": _voc, "coco": _coco, "nnunet": _nnunet,
+    "table": _table, "folders": _folders, "npz": _npz, "masks": _masks, "voc": _voc, "coco": _coco, "nnunet": _nnunet, "seg": _seg,
 }  # fmt: skip
 """A sample of each format, with an image that has no label in all but the npz; a new format needs one here."""
 
@@ -125,7 +134,7 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Collecti
     asked = SAMPLES[request.param](tmp_path)
     with Compute(0) as compute:
         collection = collect(asked.src, masks=asked.masks, compute=compute)
-        return request.param, collection, registry.load("labels", request.param).find(collection, asked, compute)
+        return request.param, collection, registry.load("labels", request.param).find(collection, asked, Using(compute=compute))
 
 
 def _keeps_its_word(labelled: Labelled) -> None:

@@ -65,7 +65,7 @@ JOINED = {"channels": readers.Channels((("t1", "t1*"), ("t2", "t2*")))}
 """Readers of what others find, put together once all is found."""
 
 
-DERIVED = {"coco", "labelmap"}
+DERIVED = {"coco", "labelmap", "seg"}
 """Readers of what other readers find: they take no file."""
 
 
@@ -77,7 +77,9 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, readers.
     SAMPLES[request.param](folder)
     with Compute(workers=0) as compute:
         collection = readers.collect(folder, compute=compute)
-    return request.param, readers.join(collection, JOINED[request.param]) if request.param in JOINED else collection
+        if request.param in JOINED:
+            collection = readers.join(collection, JOINED[request.param], compute=compute)
+        return request.param, collection
 
 
 def _keeps_its_word(ref: ImageRef, image: Image) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medloop import dataset as data
 from medloop.dataset import Options, _classes, build, counts, folds, judged_by, shortcuts, snapshot
 from medloop.dataset.duplicates import Pair
 from medloop.dataset.fingerprint import fingerprint, of_split
@@ -185,12 +186,23 @@ def test_one_person_needs_a_split_and_a_word(labelled) -> None:
         built, findings = build(*only(truth, labelled(["a"] * 3, people, splits=parts)), [], Options(accept_leak=("patient",)))
         assert built.split.tolist() == ["train", "train", "test"]
         assert [leak["splits"] for leak in findings.leaks if "test" in leak["splits"]] == [["train", "test"]]
+        assert built.groups.tolist() == [0, 1, 2]
+        assert built.patients.tolist() == [0, 0, 0]
+        assert any("of one person" in note for note in findings.notes)
+
+
+def test_copies_of_one_person_stay_together(labelled) -> None:
+    found = only(masks([True] * 4), labelled(["a"] * 4, ["p"] * 4, splits=["train", "train", "train", "test"]))
+    built, _ = build(*found, [Pair(0, 2, "near", 0.99)], Options(accept_leak=("patient",)))
+    assert built.groups.tolist() == [0, 1, 0, 2]
 
 
 def test_an_accepted_leak_is_told_where_nobody_knows_the_patients(labelled) -> None:
     found = only(masks([True] * 3), labelled(["a"] * 3, splits=["train", "train", "test"]))
     _, findings = build(*found, [], Options(accept_leak=("patient",)))
-    assert any("whose images these are" in note for note in findings.notes)
+    assert data.WHOSE in findings.notes
+    assert any("too few for a validation part" in note for note in findings.notes)
+    assert data.WHOSE not in build(*only(masks([True] * 3), labelled(["a"] * 3)), [])[1].notes
 
 
 def marks(truth: Truth, digest: str = "") -> str:

@@ -68,6 +68,17 @@ def test_names_carry_units():
     assert {"mae_longest_diameter_mm", "icc_longest_diameter", "bias_elongation"} < set(found)
 
 
+def test_errors_of_classes_leave_out_what_only_one_has():
+    truth = np.array([[10.0, np.nan], [12.0, 5.0], [14.0, np.nan]] * 3)
+    found = np.array([[11.0, np.nan], [9.0, 6.0], [np.nan, np.nan]] * 3)
+    figures = agreement.errors("diameter_error", "mm", ("tumour", "cyst"), (truth, found), np.arange(9))
+    assert figures["diameter_error_mm_tumour"].value == pytest.approx(2)
+    assert figures["diameter_error_mm_cyst"].value == pytest.approx(1)
+    assert figures["diameter_error_mm"].value == pytest.approx(1.5)
+    assert "3 of 9 cases" in figures["diameter_error_mm_tumour"].reason
+    assert "without" not in (figures["diameter_error_mm_cyst"].reason or "")
+
+
 def test_the_check_of_intervals_sees_patients_taken_for_cases():
     """Ten readings of each of twenty patients are not two hundred cases."""
     truth, found = measured(count=20)

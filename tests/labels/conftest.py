@@ -11,7 +11,7 @@ import PIL.Image as pil
 import pytest
 
 from medloop.compute import Compute
-from medloop.labels import Labelled, read
+from medloop.labels import Labelled, Using, read
 from medloop.readers import Collection, collect
 from medloop.requests import SourceRequest
 from medloop.types import ImageRef
@@ -58,11 +58,11 @@ def values() -> Callable[[Labelled], dict[str, object]]:
 def read_folder() -> Read:
     """Reads the labels of a real folder: ``read_folder(folder, masks='*_mask.png', ...)``."""
 
-    def labelled(folder: Path, **flags: str) -> Labelled:
+    def labelled(folder: Path, *, cache: Path | None = None, **flags: str) -> Labelled:
         request = SourceRequest(src=str(folder), **flags)  # type: ignore[arg-type]
         with Compute(0) as compute:
             found = collect(folder, images=request.images, masks=request.masks, compute=compute)
-            return read(found, request, compute)
+            return read(found, request, Using(compute=compute, cache=cache))
 
     return labelled
 

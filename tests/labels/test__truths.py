@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from medloop.errors import InputError
 from medloop.labels import _truths
 from medloop.labels._truths import Reading, aligned, boxes_truth, joined, labelled
 from medloop.types import ImageRef, Target, TargetKind, Truth
@@ -46,3 +48,29 @@ def test_of_row_minus_one_nothing_is_known():
     assert moved.known.tolist() == [True, False, True]
     assert [len(each) for each in moved.box_classes] == [1, 0, 1]
     assert aligned(BOXES, [2, 0]).known.tolist() == [True, True]
+
+
+def test_a_table_without_labels_tells_of_patients(tmp_path, write_picture, read_folder):
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.bmp", np.zeros((4, 4)))
+        write_picture(tmp_path / f"{name}.png", np.eye(4))
+    (tmp_path / "who.csv").write_text("image,patient\na,7\nb,7\nc,8\nd,9\n")
+    for flags in ({}, {"labels": str(tmp_path / "who.csv")}):
+        found = read_folder(tmp_path, masks="*.png", **flags)
+        assert found.target.kind is TargetKind.MASKS
+        assert [case.patient for case in found.cases] == ["7", "7", "8"]
+        assert "who the images are of" in found.layout
+        assert [each["problem"] for each in found.problems] == ["no image has this name"]
+
+
+def test_a_table_alone_must_have_labels(tmp_path, write_picture, read_folder):
+    write_picture(tmp_path / "a.bmp", np.zeros((4, 4)))
+    (tmp_path / "who.csv").write_text("image,patient,note\na,7,\n")
+    with pytest.raises(InputError):
+        read_folder(tmp_path, labels=str(tmp_path / "who.csv"))
+
+
+def test_names_of_values_need_masks(tmp_path, write_picture, read_folder):
+    write_picture(tmp_path / "a.bmp", np.zeros((4, 4)))
+    with pytest.raises(InputError, match="without --masks"):
+        read_folder(tmp_path, mask_classes="1=liver")

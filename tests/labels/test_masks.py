@@ -185,3 +185,27 @@ def test_a_split_list_orders_cases_with_masks(cells, read_folder):
     (cells / "val.txt").write_text("2\n")
     found = read_folder(cells, masks="*.png", split_lists=f"{cells / 'train.txt'},{cells / 'val.txt'}")
     assert [str(case.given_split) for case in found.cases] == ["train", "val", "train"]
+
+
+def test_masks_that_have_not_changed_are_not_read_again(cells, tmp_path_factory, read_folder, write_picture, monkeypatch):
+    cache = tmp_path_factory.mktemp("cache")
+    asked = {"masks": "*.png", "cache": cache}
+    first = read_folder(cells, **asked)
+    opened = []
+    look = _label_maps.look
+    monkeypatch.setattr(_label_maps, "look", lambda pair: opened.append(pair.mask.name) or look(pair))
+    again = read_folder(cells, **asked)
+    assert opened == []
+    assert (again.found, again.problems, again.further[0].masks) == (first.found, first.problems, first.further[0].masks)
+    write_picture(cells / "2_mask.png", np.zeros((6, 9)))
+    assert len(read_folder(cells, **asked).cases) == 2
+    assert opened == ["2_mask.png"]
+
+
+def test_a_resampled_mask_is_kept_as_such(tmp_path, tmp_path_factory, read_folder, write_volume):
+    write_volume(tmp_path / "a.nii.gz", np.zeros((4, 5, 3), np.float32))
+    write_volume(tmp_path / "a_seg.nii.gz", np.ones((4, 5, 6), np.uint8), (-1, -1, 1, 1))
+    asked = {"masks": "*_seg.nii.gz", "cache": tmp_path_factory.mktemp("cache")}
+    first, again = (read_folder(tmp_path, **asked).further[0].masks[0] for _ in range(2))
+    assert first == again
+    assert readers.read(again).pixels.shape == (1, 1, 3, 5, 4)

@@ -10,7 +10,7 @@ import pytest
 from medloop import readers
 from medloop.compute import Compute
 from medloop.errors import InputError
-from medloop.labels import read
+from medloop.labels import Using, read
 from medloop.readers import Channels, channels_of, collect, join
 from medloop.requests import SourceRequest
 from medloop.types import UNKNOWN, Split, TargetKind
@@ -45,7 +45,7 @@ def read_joined(folder):
     with Compute(0) as compute:
         found = collect(folder, compute=compute)
         asked = Channels.of(*channels_of(request.src, None, None))
-        return read(found if asked is None else join(found, asked), request, compute)
+        return read(found if asked is None else join(found, asked, compute=compute), request, Using(compute=compute))
 
 
 def test_the_second_version_with_two_channels(make):

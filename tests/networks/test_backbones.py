@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -232,3 +234,30 @@ def test_building_leaves_the_random_state_alone_and_does_not_follow_it():
     torch.manual_seed(1)
     assert torch.equal(first, torch.rand(1))
     assert weights.digest(one.state_dict()) == weights.digest(build(BackboneSpec(SMALL, weights="none")).state_dict())
+
+
+@pytest.mark.parametrize("name", [backbones.DEFAULT, "resnet18"])
+def test_channels_seen_by_themselves_begin_with_the_weights_of_colours(tmp_path, pictures, name):
+    state = timm.create_model(name, pretrained=False).state_dict()
+    torch.save(state, tmp_path / "own.pth")
+    spec = BackboneSpec(name, side=48, stages=(0, 1), weights=str(tmp_path / "own.pth"))
+    plain, net = build(spec), build(dataclasses.replace(spec, channels=6))
+    twice = torch.from_numpy(np.concatenate([pictures, pictures], axis=1))
+    for mine, theirs in zip(net(twice), plain(twice[:, :3]), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
+    other = twice.clone()
+    other[:, 4] = 0
+    assert not torch.allclose(net(other)[0], net(twice)[0], atol=1e-3)
+    again = build(dataclasses.replace(spec, channels=6, weights="none"), state=net.state_dict())
+    assert torch.equal(again(other)[1], net(other)[1])
+    begun = build(dataclasses.replace(spec, channels=6, weights="none"), state=plain.state_dict())
+    assert torch.equal(begun(other)[1], net(other)[1])
+    with pytest.raises(InputError, match="another shape"):
+        build(dataclasses.replace(spec, channels=2, weights="none"), state=net.state_dict())
+
+
+def test_each_channel_is_levelled_by_itself():
+    pixels = torch.randint(0, 256, (2, 2, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    net = build(BackboneSpec(SMALL, side=32, level=True, weights="none", channels=2))
+    changed = pixels * torch.tensor([0.5, 0.9]).reshape(1, 2, 1, 1) + torch.tensor([9.0, 20.0]).reshape(1, 2, 1, 1)
+    assert torch.allclose(net(pixels)[0], net(changed)[0], atol=0.1)

@@ -93,3 +93,26 @@ def test_volumes(pictures):
     volumes = pictures[:, :, None].repeat(4, axis=2)
     written = onnx.write(Volumes(), volumes.shape[1:], ["scores"])
     np.testing.assert_allclose(running.run(written, volumes)[0], volumes.mean(axis=(1, 3, 4)), rtol=1e-5)
+
+
+def test_answers_by_name(pictures):
+    class Named(torch.nn.Module):
+        def forward(self, pixels):
+            values = pixels.float()
+            return {"mean": values.mean(dim=(2, 3)), "most": values.amax(dim=(2, 3)), "other": values}
+
+    written = onnx.write(Named(), pictures.shape[1:], ("most", "mean"))
+    assert running.names(written) == ("most", "mean")
+    most, mean = running.run(written, pictures)
+    np.testing.assert_allclose(most, pictures.max(axis=(2, 3)))
+    np.testing.assert_allclose(mean, pictures.mean(axis=(2, 3)), rtol=1e-5)
+    assert onnx.check(written, _WithParameter(Named()), pictures) < 1e-5
+
+
+class _WithParameter(torch.nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module, self.own = module, torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, pixels):
+        return self.module(pixels)

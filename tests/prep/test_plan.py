@@ -72,6 +72,14 @@ def test_nothing_is_made_finer_than_it_was_taken() -> None:
     assert {step.name: step.params for step in prep.plan(refs)}["resample"]["spacing_mm"] == [6.0, 3.0, 3.0]
 
 
+def test_volumes_a_little_above_the_budget_stay_as_they_are() -> None:
+    """A resampling by less than one percent would only blur them."""
+    brain = ref((1, 1, 182, 218, 182), dtype="float32", spacing=(1.0, 1.0, 1.0))
+    for voxels, spacing in ((192**3, 1.0), (160**3, 1.208)):
+        steps = {step.name: step.params for step in prep.plan([brain], voxels=voxels)}
+        assert steps["resample"]["spacing_mm"] == [spacing] * 3
+
+
 def test_main_kind_leaves_the_others_out_with_a_reason() -> None:
     refs = [
         ref((1, 1, 1, 9, 9)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -12,13 +13,20 @@ import PIL.Image as pil
 import pytest
 
 from medloop import prep, readers
+from medloop.compute import Compute
 from medloop.errors import InputError, Unreadable
 from medloop.prep import crop
-from medloop.readers import Channels, channels
+from medloop.readers import Channels, channels, nifti
 from medloop.types import Image
 
 BOTH = Channels((("flair", "*flair*"), ("t1", "*t1*")))
 PLAIN = np.diag([-1.0, -1.0, 2.0, 1.0])
+
+
+def joined(collection: readers.Collection, asked: Channels, **how: Any) -> readers.Collection:
+    """`readers.join` in this process."""
+    with Compute(workers=0) as compute:
+        return readers.join(collection, asked, compute=compute, **how)
 
 
 def ramp(affine: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:
@@ -44,7 +52,7 @@ def test_files_of_one_folder_are_channels_in_the_order_named(tmp_path, gather, a
         write(tmp_path / case / "t1.nii.gz")
         write(tmp_path / case / "FLAIR_x.nii.gz", kind=np.int16)
         write(tmp_path / case / "other.nii.gz")
-    found = readers.join(gather(tmp_path), BOTH)
+    found = joined(gather(tmp_path), BOTH)
     accounted(found)
     assert [ref.name for ref in found.refs] == ["a/2", "b/1"]
     ref = found.refs[0]
@@ -71,7 +79,7 @@ def test_files_of_one_folder_are_channels_in_the_order_named(tmp_path, gather, a
 def test_other_grids_are_resampled_to_the_first_and_told(tmp_path, gather, affine, size) -> None:
     write(tmp_path / "p/flair.nii.gz")
     write(tmp_path / "p/t1.nii.gz", affine, size)
-    found = readers.join(gather(tmp_path), BOTH)
+    found = joined(gather(tmp_path), BOTH)
     assert found.refs[0].fact("resampled") == "t1"
     assert found.notes == ("1 of 1 cases: t1 resampled to the grid of flair (linear interpolation).",)
     image = readers.read(found.refs[0])
@@ -83,7 +91,7 @@ def test_channels_laid_upon_each_other_by_index_would_be_caught(tmp_path, gather
     monkeypatch.setattr(channels, "_on_grid", lambda image, first: image.pixels)
     write(tmp_path / "p/flair.nii.gz")
     write(tmp_path / "p/t1.nii.gz", placed((-1, 0, 0)))
-    image = readers.read(readers.join(gather(tmp_path), BOTH).refs[0])
+    image = readers.read(joined(gather(tmp_path), BOTH).refs[0])
     assert not np.allclose(image.pixels[0, 1], image.pixels[0, 0], atol=1e-3)
 
 
@@ -93,7 +101,7 @@ def test_a_larger_voxel_is_the_mean_of_small_ones(tmp_path, gather) -> None:
     volume = nibabel.load(path)
     checks = (np.indices((29, 29, 29)).sum(axis=0) % 2 * 100).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(checks, volume.affine), path)
-    pixels = readers.read(readers.join(gather(tmp_path), BOTH).refs[0]).pixels
+    pixels = readers.read(joined(gather(tmp_path), BOTH).refs[0]).pixels
     np.testing.assert_allclose(pixels[0, 1, 1:-1, 1:-1, 1:-1], 50, atol=5)
 
 
@@ -118,7 +126,7 @@ def test_a_case_that_cannot_be_joined_is_rejected_with_its_files(tmp_path, gathe
             write(tmp_path / "bad/t1b.nii.gz")
         if times > 1:
             nibabel.save(nibabel.Nifti1Image(np.arange(24.0).reshape(2, 2, 2, 3), PLAIN), tmp_path / "bad/t1.nii.gz")
-    found = readers.join(gather(tmp_path), BOTH)
+    found = joined(gather(tmp_path), BOTH)
     accounted(found)
     assert [ref.name for ref in found.refs] == ["good"]
     assert {each.path.split("/")[0] for each in found.rejected} == {"bad"}
@@ -131,7 +139,7 @@ def test_pictures_without_place_must_be_of_one_size_and_grey(tmp_path, gather) -
         (tmp_path / case).mkdir()
         for name, shape in (("flair", (9, 8)), ("t1", size)):
             pil.fromarray(rng.integers(0, 255, shape, np.uint8)).save(tmp_path / case / f"{name}.png")
-    found = readers.join(gather(tmp_path), BOTH)
+    found = joined(gather(tmp_path), BOTH)
     assert [ref.name for ref in found.refs] == ["fine"]
     assert readers.read(found.refs[0]).pixels.dtype == np.uint8
     assert {each.reason.partition(": ")[2] for each in found.rejected} == {
@@ -143,14 +151,14 @@ def test_pictures_without_place_must_be_of_one_size_and_grey(tmp_path, gather) -
 def test_a_file_that_alone_fits_one_channel_is_no_candidate_for_another(tmp_path, gather) -> None:
     for name in ("t1", "t1post"):
         write(tmp_path / f"p/{name}.nii.gz")
-    found = readers.join(gather(tmp_path), Channels.of("t1='*t1*', t1c=*t1post*", None) or BOTH)
+    found = joined(gather(tmp_path), Channels.of("t1='*t1*', t1c=*t1post*", None) or BOTH)
     assert [Path(path).name for path in found.refs[0].files] == ["t1.nii.gz", "t1post.nii.gz"]
 
 
 def test_cases_by_an_expression(tmp_path, gather, accounted) -> None:
     for name in ("sub-01_flair", "sub-01_t1", "sub-02_flair", "sub-02_t1", "stray_t1"):
         write(tmp_path / f"{name}.nii.gz")
-    found = readers.join(gather(tmp_path), replace(BOTH, case_by=r"(sub-\d+)_"))
+    found = joined(gather(tmp_path), replace(BOTH, case_by=r"(sub-\d+)_"))
     accounted(found)
     assert [ref.name for ref in found.refs] == ["sub-01", "sub-02"]
     assert [each.reason for each in found.rejected] == [r"--case-by '(sub-\d+)_' does not fit its name"]
@@ -159,7 +167,7 @@ def test_cases_by_an_expression(tmp_path, gather, accounted) -> None:
 def test_a_source_that_is_one_case_has_the_name_of_its_folder(tmp_path, gather) -> None:
     for name in ("flair", "t1"):
         write(tmp_path / "only" / f"{name}.nii.gz")
-    assert [ref.name for ref in readers.join(gather(tmp_path / "only"), BOTH).refs] == ["only"]
+    assert [ref.name for ref in joined(gather(tmp_path / "only"), BOTH).refs] == ["only"]
 
 
 def test_series_of_one_study_and_what_they_share(tmp_path, gather, write_dicom, accounted) -> None:
@@ -172,7 +180,7 @@ def test_series_of_one_study_and_what_they_share(tmp_path, gather, write_dicom, 
                     ImagePositionPatient=[0, 0, 2 * z], SeriesInstanceUID=f"1.2.{patient[1]}.{number}", SeriesNumber=number,
                     StudyInstanceUID=f"1.9.{patient[1]}", SeriesDescription=about, PatientID=patient, Modality="MR",
                 )  # fmt: skip
-    found = readers.join(gather(tmp_path), BOTH)
+    found = joined(gather(tmp_path), BOTH)
     accounted(found)
     assert [(ref.name, ref.patient, ref.study, ref.modality) for ref in found.refs] == [
         ("P1", "P1", "1.9.1", "MR"), ("P2", "P2", "1.9.2", "MR"),
@@ -187,25 +195,47 @@ def test_files_of_two_patients_are_never_one_case(tmp_path, gather, write_dicom)
         name = ("flair", "t1")[number]
         write_dicom(tmp_path / f"{name}.dcm", PatientID=patient, SeriesInstanceUID=f"1.{number}", InstanceNumber=number + 1)
     with pytest.raises(InputError, match="of 2 patients"):
-        readers.join(gather(tmp_path), BOTH)
+        joined(gather(tmp_path), BOTH)
 
 
 def test_a_file_that_changed_is_a_reason_with_the_channels_name(tmp_path, gather) -> None:
     write(tmp_path / "p/flair.nii.gz")
     path = write(tmp_path / "p/t1.nii.gz")
-    ref = readers.join(gather(tmp_path), BOTH).refs[0]
+    ref = joined(gather(tmp_path), BOTH).refs[0]
     path.write_bytes(b"no")
     with pytest.raises(Unreadable, match=r"^t1: not a readable NIfTI"):
         readers.read(ref)
 
 
+def test_headers_are_opened_once(tmp_path, gather, monkeypatch) -> None:
+    for name in ("flair", "t1"):
+        write(tmp_path / f"p/{name}.nii.gz", placed((0, 0, 0)))
+    found = gather(tmp_path / "p")
+    first = joined(found, BOTH, cache=tmp_path / "cache")
+    monkeypatch.setattr(nifti, "affine", None)
+    assert joined(found, BOTH, cache=tmp_path / "cache") == first
+    with pytest.raises(TypeError):
+        joined(found, BOTH)
+
+
+def test_a_header_that_cannot_be_read_is_a_reason(tmp_path, gather) -> None:
+    for case in ("p", "q"):
+        for name in ("flair", "t1"):
+            write(tmp_path / case / f"{name}.nii.gz")
+    found = gather(tmp_path)
+    (tmp_path / "q/t1.nii.gz").unlink()
+    left = joined(found, BOTH).rejected
+    assert {each.path for each in left} == {"q/flair.nii.gz", "q/t1.nii.gz"}
+    assert all(each.reason.startswith("the case q cannot be used: ") for each in left)
+
+
 def test_a_stamp_follows_every_file_and_their_order(tmp_path, gather) -> None:
     write(tmp_path / "p/flair.nii.gz")
     write(tmp_path / "p/t1.nii.gz")
-    first = readers.join(gather(tmp_path), BOTH).refs[0].stamp
-    assert readers.join(gather(tmp_path), replace(BOTH, globs=BOTH.globs[::-1])).refs[0].stamp != first
+    first = joined(gather(tmp_path), BOTH).refs[0].stamp
+    assert joined(gather(tmp_path), replace(BOTH, globs=BOTH.globs[::-1])).refs[0].stamp != first
     write(tmp_path / "p/t1.nii.gz", size=(9, 8, 6))
-    assert readers.join(gather(tmp_path), BOTH).refs[0].stamp != first
+    assert joined(gather(tmp_path), BOTH).refs[0].stamp != first
 
 
 @pytest.mark.parametrize(
@@ -235,7 +265,7 @@ def test_four_contrasts_are_prepared_each_by_its_own_range(tmp_path, gather) -> 
             path = write(tmp_path / case / f"{name}.nii.gz", size=(12, 11, 9))
             volume = nibabel.load(path)
             nibabel.save(nibabel.Nifti1Image(volume.get_fdata() * 10.0**number - 7, volume.affine), path)
-    found = readers.join(gather(tmp_path), Channels(tuple((name, f"{name}.*") for name in "abcd")))
+    found = joined(gather(tmp_path), Channels(tuple((name, f"{name}.*") for name in "abcd")))
     assert prep.main_kind(found.refs).kept == (0, 1)
     out = prep.apply(readers.read(found.refs[0]), prep.plan(found.refs))
     assert out.pixels.shape == (1, 4, 9, 11, 12)
@@ -258,22 +288,23 @@ def test_one_window_where_ct_has_phases(tmp_path, gather, write_dicom) -> None:
                 SeriesInstanceUID=f"1.{len(name)}",
                 SeriesDescription=name, BodyPartExamined="CHEST", RescaleSlope=1, RescaleIntercept=-1024,
             )  # fmt: skip
-    joined = channels.reference("p", dict(zip(("flair", "t1"), gather(tmp_path).refs, strict=True)))
-    steps = {step.name: step.params for step in prep.plan([joined])}
+    members = dict(zip(("flair", "t1"), gather(tmp_path).refs, strict=True))
+    both = channels.reference("p", members, {name: readers.affine(ref) for name, ref in members.items()})
+    steps = {step.name: step.params for step in prep.plan([both])}
     assert len(steps["normalise"]["windows"]) == 1
-    assert prep.apply(readers.read(joined), prep.plan([joined])).pixels.shape[1] == 2
+    assert prep.apply(readers.read(both), prep.plan([both])).pixels.shape[1] == 2
 
 
 def test_what_is_kept_of_the_files_is_json(tmp_path, gather) -> None:
     write(tmp_path / "p/flair.nii.gz")
     write(tmp_path / "p/t1.nii.gz")
-    said = json.loads(readers.join(gather(tmp_path), BOTH).refs[0].item)
+    said = json.loads(joined(gather(tmp_path), BOTH).refs[0].item)
     assert [(each["name"], each["reader"], each["files"]) for each in said] == [("flair", "nifti", 1), ("t1", "nifti", 1)]
 
 
 def test_real_contrasts_of_two_patients(shared_data, gather) -> None:
     asked = Channels((("flair", "FLAIR*"), ("t1", "T1_*"), ("t1c", "T1POST*"), ("t2", "T2*")))
-    found = readers.join(gather(shared_data / "open_ms", masks="GOLD_STANDARD*"), asked)
+    found = joined(gather(shared_data / "open_ms", masks="GOLD_STANDARD*"), asked)
     assert [(ref.name, ref.shape, ref.fact("resampled")) for ref in found.refs] == [
         ("patient19", (1, 4, 182, 218, 182), None), ("patient26", (1, 4, 182, 218, 182), None),
     ]  # fmt: skip

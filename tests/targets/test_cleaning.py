@@ -152,3 +152,10 @@ def test_the_check_of_the_threshold_sees_one_that_is_guessed(monkeypatch):
     monkeypatch.setattr(_cleaning, "_best", lambda means, settings, now: now)
     with pytest.raises(AssertionError):
         test_the_threshold_learnt_is_the_best_of_all()
+
+
+def test_a_volume_is_learnt_from_and_cleaned_in_slabs(monkeypatch):
+    cases = lesions(3, specks=0.01)
+    whole = masks.learn_cleaning(cases)
+    monkeypatch.setattr(_cleaning, "_BLOCK", 1)
+    assert masks.learn_cleaning(cases) == whole

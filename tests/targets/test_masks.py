@@ -58,6 +58,29 @@ def test_a_tally_is_small_and_gives_the_figures():
     assert cases[0].confusion.sum() == truth.size
 
 
+def test_sizes_and_diameters_stand_beside_their_truth():
+    truth, answer = pair(0)
+    answer[0, 8:15, 8:11] = 1
+    short = [masks.tally(CELLS, Findings("a", mask=answer), Findings("a", mask=truth), (1.0, 0.5, 0.5)) for _ in range(5)]
+    none = masks.tally(CELLS, Findings("a", mask=np.minimum(truth, 1)), Findings("a", mask=truth), (1.0, 0.5, 0.5))
+    pixels = masks.tally(CELLS, Findings("a", mask=answer), Findings("a", mask=truth), None)
+    figures = masks.metrics(CELLS, [*short, none, pixels], np.arange(7))
+    long, less = np.hypot(7, 6), np.hypot(7, 3)
+    assert figures["diameter_error_mm_nucleus"].value == pytest.approx((long - less) / 2, abs=0.1)
+    assert figures["diameter_error_mm_cytoplasm"].value == 0
+    assert "1 of 6 cases" in figures["diameter_error_mm_nucleus"].reason
+    assert figures["diameter_error_px_nucleus"].value == pytest.approx(long - less, abs=0.2)
+    told = {(each.name, each.unit): each for each in masks.compared(CELLS, [*short, none, pixels])}
+    areas = told["nucleus area", "mm2"]
+    np.testing.assert_allclose(areas.truth, [49 / 4] * 5)
+    np.testing.assert_allclose(areas.found, [28 / 4] * 5)
+    assert len(told["cytoplasm longest diameter", "mm"].truth) == 6
+    assert set(told) >= {("nucleus longest diameter", "px"), ("cytoplasm area", "px2")}
+    hidden = truth.copy()
+    hidden[0, :, 12:] = 255
+    assert masks.tally(CELLS, Findings("a", mask=truth), Findings("a", mask=hidden), None).found.size[1] == 28
+
+
 def test_without_an_answer_nothing_was_found_and_without_truth_nothing_is_judged():
     truth, answer = pair()
     assert masks.merit(masks.tally(CELLS, Findings("a"), Findings("a", mask=truth), None)) == 0

@@ -1,6 +1,7 @@
 """Measures of shapes whose measures are known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +165,13 @@ def test_names_and_units_are_said_before(flat, physical, image):
     assert units["b area" if flat else "b volume"] == {(True, True): "mm2", (True, False): "px2", (False, True): "ml"}.get(
         (flat, physical), "px3"
     )
+
+
+def test_every_measure_is_in_the_reference():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "measures.md").read_text(encoding="utf-8")
+    for flat in (True, False):
+        for name in measures.describe(("a", "b"), flat=flat, physical=True, image=True).classes:
+            assert f"`{name.partition(' ')[2]}`" in page
 
 
 def test_each_part_has_its_own_diameter():

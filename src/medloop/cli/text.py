@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import singledispatch
 from typing import Any
@@ -11,6 +12,11 @@ from medloop.types import Metric
 
 _REASONS = 12
 _FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece", "log_loss", "mae", "rmse", "r2")
+_STRUCTURED = re.compile(
+    r"(dice|hd95_mm|hd95_px|surface_dice|map50|map|froc_1|shown_false|diameter_error_mm|diameter_error_px|mae)(_.+)?"
+)
+_MOST = 16
+"""Figures of masks, boxes and measures that are shown; the report and --json have all."""
 
 
 @singledispatch
@@ -83,12 +89,21 @@ def _(result: r.EvaluateResult) -> str:
 
 @as_text.register
 def _(result: r.PredictResult) -> str:
-    lines = [f"{result.cases} cases, {result.abstained} of them left to a person."]
+    left = f", {result.abstained} of them left to a person" if result.labels or result.abstained else ""
+    lines = [f"{result.cases} cases{left}."]
     lines += [f"  {label}: {count}" for label, count in result.labels.items()]
     lines += _reasons(result.rejected)
     lines += [f"Note: {each}" for each in result.warnings]
-    lines.append(f"Predictions: {result.out}")
-    return "\n".join(lines if result.explained is None else [*lines, f"Explanations: {result.explained}"])
+    if result.violations:
+        lines.append(f"Beware: {result.violations} cases break a rule; the column 'violations' of the measures says which.")
+    places = {
+        "Predictions": result.out,
+        "Masks": result.masks,
+        "Boxes": result.boxes,
+        "Measures": result.measures,
+        "Explanations": result.explained,
+    }
+    return "\n".join([*lines, *(f"{name}: {place}" for name, place in places.items() if place is not None)])
 
 
 @as_text.register
@@ -156,7 +171,11 @@ def _times(count: int) -> str:
 
 def _figures(test: dict[str, Metric]) -> list[str]:
     names = [name for name in _FIRST if name in test]
-    return [f"  {name.replace('_', ' '):18} {_metric(test[name])}" for name in names]
+    further = [name for name in test if name not in names and _STRUCTURED.fullmatch(name) and test[name].value is not None]
+    names += [name for name in further if name.startswith(("dice", "map50"))] or further
+    names = names[:_MOST]
+    wide = max([18, *map(len, names)])
+    return [f"  {name.replace('_', ' '):{wide}} {_metric(test[name])}" for name in names]
 
 
 def _metric(metric: Metric) -> str:

@@ -64,7 +64,8 @@ def divide(
     if not (split == Split.VAL).any():
         inside = np.flatnonzero(split == Split.TRAIN)
         split[inside] = _carved(balance.select(inside), grouped.groups[inside], [names[index] for index in inside.tolist()], seed)
-        notes.append("A validation part was taken from the training cases, by patient.")
+        taken = "A validation part was taken from the training cases, by patient."
+        notes.append(taken if (split == Split.VAL).any() else "The training cases are too few for a validation part.")
     return Division(split, moved, True, tuple(notes))
 
 

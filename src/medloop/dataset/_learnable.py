@@ -78,5 +78,6 @@ def one_group(count: int) -> Refused:
         "one-patient",
         got=f"All {count} cases belong to one patient or one group of copies, so none can be kept aside for judging.",
         allowed="Two patients or more.",
-        fix="If the files carry one placeholder ID for everybody, name the patients in the table and give the column with --group.",
+        fix="If the files carry one placeholder ID for everybody, name the patients in the table and give the column with --group. "
+        "If it is one person, give a split (--split-lists) and write --accept-leak patient: the report will say so.",
     )

@@ -22,10 +22,13 @@ from medloop.dataset._goals import Goals, goals_of
 from medloop.dataset._learnable import learnable, one_group
 from medloop.dataset._options import Options
 from medloop.dataset.fingerprint import fingerprint
-from medloop.dataset.groups import Copy, Groups, Link, group
+from medloop.dataset.groups import Copy, Groups, Link, group, joined
 from medloop.labels import Labelled
 from medloop.requests import DatasetSummary
-from medloop.types import Array, Case, Dataset, Json, Split, TargetKind
+from medloop.types import Array, Case, Dataset, Integers, Json, Split, TargetKind
+
+WHOSE = "Nothing says whose images these are: those judged by may be of a person whose other images were learnt from."
+"""What is told where leaks of patients are accepted and no patient is known."""
 
 
 def build(
@@ -84,7 +87,7 @@ def _of_patients(cases: Sequence[Case], options: Options) -> list[str]:
         return []
     told = ["Patients are not known: each picture, with its copies, counts as a patient of its own."]
     if "patient" in options.accept_leak:
-        told.append("Nothing says whose images these are: those judged by may be of a person whose other images were learnt from.")
+        told.append(WHOSE)
     return told
 
 
@@ -172,16 +175,27 @@ def _snapshot(
     kept = tuple(cases[index] for index in chosen.tolist())
     split, goals = division.split[chosen], goals.select(chosen)
     groups = group(kept, _within([link for link in grouped.links if link.kind != "patient"], chosen))
+    apart = _apart(groups, split, options, findings)
     return Dataset(
         cases=kept,
         target=goals.target,
         values=goals.values,
-        groups=groups.groups,
+        groups=apart,
         patients=groups.patients,
         split=split,
-        fingerprint=fingerprint(kept, goals.target, goals.values, split, groups.groups, goals.further),
+        fingerprint=fingerprint(kept, goals.target, goals.values, split, apart, goals.further),
         split_given=division.given,
         notes=tuple(findings.notes),
         further=goals.further,
         class_known=None if goals.known.all() else goals.known,
     )
+
+
+def _apart(groups: Groups, split: NDArray[np.str_], options: Options, findings: Findings) -> Integers:
+    """The groups; where all that is learnt from is of one person, and that leak is accepted, only copies stay together."""
+    learnt = split != Split.TEST
+    if "patient" not in options.accept_leak or learnt.sum() < 2 or len(np.unique(groups.groups[learnt])) > 1:
+        return groups.groups
+    findings.notes.append("All that is learnt from is of one person: what is chosen while learning is chosen from image to image.")
+    copies = [(link.a, link.b) for link in groups.links if link.kind != "patient"]
+    return joined(len(groups.groups), copies)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medloop.evaluation import intervals, weighted
+from medloop.evaluation import intervals, overlap, weighted
 from medloop.evaluation.intervals import Statistic
 from medloop.types import Array, Floats, Integers, Metric
 
@@ -70,6 +70,24 @@ def score(
         for figure, metric in agree(truth[:, column], found[:, column], patients, seed).items():
             scored["_".join(filter(None, (figure, plain, "" if figure == "icc" else unit)))] = metric
     return scored
+
+
+def errors(
+    name: str, unit: str, classes: Sequence[str], values: tuple[Floats, Floats], patients: Integers, seed: int = 0
+) -> dict[str, Metric]:
+    """Mean absolute error of one measure of K classes, such as ``diameter_error_mm``, and of each, ``diameter_error_mm_tumour``.
+
+    ``values``: truth and answer, ``(N, K)`` each, NaN where a class is absent; a case where only one has it is left out, and told.
+    """
+    truth, found = values
+    each = [overlap.known_mean(column) for column in np.abs(found - truth).T]
+    keys = [f"{name}_{unit}", *(f"{name}_{unit}_{one}" for one in classes)]
+    drawn = intervals.bootstrap(
+        dict(zip(keys, [weighted.macro(each), *each], strict=True)), patients, seed, dict.fromkeys(keys, _NONE)
+    )
+    apart = np.isfinite(truth) != np.isfinite(found)
+    counts = [int(apart.any(axis=1).sum()), *apart.sum(axis=0).tolist()]
+    return {key: overlap.left_out(drawn[key], count, len(apart)) for key, count in zip(keys, counts, strict=True)}
 
 
 def icc(first: Array, second: Array) -> Statistic:

@@ -7,7 +7,7 @@ accuracy (exact; where patients have several cases, Durkalski et al. 2003).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -46,6 +46,7 @@ class Difference:
 
 
 _LOWER_IS_BETTER = {"ece", "brier", "mae", "rmse"}
+_LOWER_SO_BEGUN = ("hd95_", "mae_", "diameter_error_", "centre_distance_", "shown_false")
 
 
 def paired(target: Target, a: Side, b: Side, values: Array, patients: Integers, seed: int = 0) -> list[Difference]:
@@ -72,12 +73,30 @@ def paired(target: Target, a: Side, b: Side, values: Array, patients: Integers, 
     return found
 
 
+def paired_means(names: Sequence[str], a: Floats, b: Floats, patients: Integers, seed: int = 0) -> list[Difference]:
+    """Figures that each case has for itself (Dice of masks, ...): mean of b less that of a over the cases that both have it for.
+
+    ``a``, ``b``: ``(N, M)``, NaN where undefined. ``patients``: ``(N,)``.
+    """
+    found = []
+    for column, name in enumerate(names):
+        both = np.isfinite(a[:, column]) & np.isfinite(b[:, column])
+        one, two = a[both, column], b[both, column]
+        if not both.any():
+            continue
+        metric = intervals.bootstrap({name: weighted.mean(two - one)}, patients[both], seed)[name]
+        gap = float(np.mean(two - one))
+        says = _in_words(name, gap, metric.low, metric.high)
+        found.append(Difference(name, float(one.mean()), float(two.mean()), gap, metric.low, metric.high, None, None, says))
+    return found
+
+
 def _in_words(name: str, difference: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "Too few patients to say."
     if low <= 0 <= high:
         return "No clear difference."
-    better = (difference > 0) != (name in _LOWER_IS_BETTER)
+    better = (difference > 0) != (name in _LOWER_IS_BETTER or name.startswith(_LOWER_SO_BEGUN))
     return f"{'b' if better else 'a'} is better."
 
 

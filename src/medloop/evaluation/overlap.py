@@ -9,6 +9,7 @@ mean over cases; without a class in its name the mean over classes of that. ``wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -71,6 +72,14 @@ def known_mean(values: Floats) -> Statistic:
     """The mean of the cases ``(N,)`` that are not NaN."""
     known = np.isfinite(values)
     return weighted.within(known, weighted.mean(values[known]))
+
+
+def left_out(metric: Metric, count: int, of: int) -> Metric:
+    """A mean that ``count`` of so many cases are left out of, because only one of truth and answer has the class: told."""
+    if not count:
+        return metric
+    says = f"without {count} of {of} cases where only one of truth and answer has it"
+    return replace(metric, reason=f"{metric.reason}; {says}" if metric.reason else says)
 
 
 def _absent(names: Sequence[str], statistics: dict[str, Statistic]) -> dict[str, str]:

@@ -12,7 +12,7 @@ truth is taken as answered.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -117,9 +117,8 @@ def _figures(name: str, classes: Sequence[str], values: Floats, patients: Intege
 def _told(distances: dict[str, Metric], apart: NDArray[np.bool_]) -> dict[str, Metric]:
     """The distances, each with how many cases it leaves out because only one of truth and answer has the class."""
     counts = [int(apart.any(axis=1).sum()), *apart.sum(axis=0).tolist()]
-    told = dict(distances)
-    for (name, metric), count in zip(distances.items(), counts, strict=False):
-        if count:
-            says = f"without {count} of {len(apart)} cases where only one of truth and answer has it"
-            told[name] = replace(metric, reason=f"{metric.reason}; {says}" if metric.reason else says)
-    return told
+    told = [
+        overlap.left_out(metric, count, len(apart))
+        for metric, count in zip(distances.values(), counts[: len(distances)], strict=True)
+    ]
+    return dict(zip(distances, told, strict=True))

@@ -175,7 +175,7 @@ class Changes:
             found["masks"] = self._masks(items, draws, flat=pixels.dim() == 4).to(pixels.device)
         wanted: dict[str, torch.Tensor | tuple[torch.Tensor, ...]] = dict(found)
         if "boxes" in self.targets:
-            wanted["boxes"] = tuple(each.to(pixels.device) for each in self._boxes(items, draws))
+            wanted["boxes"] = tuple(each.to(pixels.device) for each in self._boxes(items, draws, flat=pixels.dim() == 4))
         if "image" in self.targets:
             shown, wanted["image"] = hide(shown, self._hidden(shown, epoch, first))
         return shown, wanted
@@ -193,14 +193,15 @@ class Changes:
         moved = augment.move(torch.from_numpy(np.ascontiguousarray(labels)), draws)
         return moved[:, 0] if flat else moved
 
-    def _boxes(self, items: Integers, draws: Draws) -> tuple[torch.Tensor, ...]:
+    def _boxes(self, items: Integers, draws: Draws, *, flat: bool) -> tuple[torch.Tensor, ...]:
         """As `networks.heads.boxes.loss` wants them."""
         if self.known.boxes_known is None:
             raise ValueError("no boxes are known")
-        _, high, wide = self.views.size
+        depth, high, wide = self.views.size
         positions = self.views.positions(items)
         moved = [self._moved(int(item), at, draws) for at, item in enumerate(items)]
-        shape = (-(-high // self.stride), -(-wide // self.stride))
+        cells = (-(-high // self.stride), -(-wide // self.stride))
+        shape = cells if flat else (depth, *cells)
         maps = encode(moved, self.known.boxes_known[positions], self.known.box_classes, shape, self.stride)
         return tuple(map(torch.from_numpy, (maps.centres, maps.sizes, maps.weights, maps.known)))
 

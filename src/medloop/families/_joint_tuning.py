@@ -1,7 +1,7 @@
 """What a recipe may say about a network of several targets, and what is done where it says nothing.
 
 ``targets``       names of what is learnt; left out: all that is labelled
-``from``          a file of weights or a model's folder to begin with
+``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
@@ -47,8 +47,12 @@ from medloop.types import Json, Target, TargetKind
 Patch = tuple[int, int, int]
 FOLDS = 3
 _CLASSES = "classes"
+_LOOK = 0.6
+"""What an answer costs of what learning from a case does, in halves."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 60, 3
 _LARGEST_SIDE = 512
+_STAGES = (0, 1, 2, 3)
+"""Without the deepest blocks, which cost half of the time on small pictures and learn them by heart."""
 _DEEP, _DEEP_SIDE = 16, 128
 """Slices, and pixels a side, of a volume's patch."""
 
@@ -77,7 +81,7 @@ class Settings:
     @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
-        return 3.0 * self.views
+        return _LOOK * (self.views + 1)
 
     def of(self, kind: TargetKind) -> Target | None:
         """The structured target of that kind."""
@@ -154,11 +158,11 @@ def plan_for(cases: int, said: Mapping[str, Json]) -> Plan:
     most = min(max(math.ceil(_VIEWED / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
     usual: dict[str, Json] = {
         "epochs": most,
-        "batch": 16,
-        "rate": 6e-4,
-        "head_rate": 3.0,
+        "batch": 8,
+        "rate": 1e-3,
+        "head_rate": 8.0,
         "layer_decay": 0.8,
-        "frozen": 1,
+        "frozen": 3,
         "decay": 0.02,
         "norms": "keep",
         "average": "ema",
@@ -192,9 +196,7 @@ def _backbone(said: Mapping[str, Json], job: FitJob, patch: Patch, begun: Backbo
     _, depth, high, wide = job.arrays.shape
     side = max(patch[1] or high, patch[2] or wide)
     channels = job.arrays.shape[0] * (1 + 2 * _context(said, job))
-    usual = begun or BackboneSpec(
-        side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=(0, 1, 2, 3, 4) if side > _tuning.SMALL else (0, 1, 2, 3)
-    )
+    usual = begun or BackboneSpec(side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=_STAGES)
     if "backbone" in said and said["backbone"] != usual.name:
         usual = dataclasses.replace(usual, name=str(said["backbone"]), stages=())
     return dataclasses.replace(
@@ -281,6 +283,7 @@ def _names(value: Any) -> bool:
 WANTED: Mapping[str, Wanted] = {
     "targets": Wanted('a list of names such as ["classes", "masks"]', _names),
     "from": _wanted.text("model"),
+    "from_digest": _wanted.text("the hash of what from names"),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),

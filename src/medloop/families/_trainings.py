@@ -144,6 +144,8 @@ class Work(Generic[N]):
         if self.folder is not None and (kept := self.folder / "epochs.json").exists():
             return int(json.loads(kept.read_text(encoding="utf-8")))
         left = self.ground.job.deadline - self.ground.job.clock()
+        if left <= 0:
+            return 1
         return max(1, min(settings.plan.epochs, int((_USED * left - self.fixed()) / self.epoch())))
 
     def _settle(self, epochs: int) -> None:

@@ -13,23 +13,28 @@ from typing import TYPE_CHECKING, cast
 from medloop import registry
 from medloop.errors import InputError
 from medloop.labels import _lists, _truths
-from medloop.labels._labelled import LabelFormat, Labelled
+from medloop.labels._labelled import LabelFormat, Labelled, Using
 from medloop.labels._words import NOTHING
 from medloop.requests import SourceRequest, listed
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
-__all__ = ["NOTHING", "LabelFormat", "Labelled", "find", "read"]
+__all__ = ["NOTHING", "LabelFormat", "Labelled", "Using", "find", "read"]
 
 
-def read(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled:
+_NO_LABEL = ("no-label-column", "which-label-column", "which-table")
+"""What may be wrong with a table that is not needed for classes."""
+_OF_MASKS = ("masks", "seg")
+"""The formats of files that ``--masks`` names."""
+
+
+def read(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled:
     """The labels of a collection, from ``--labels`` and ``--masks`` or from wherever the source carries them.
 
     Raises `InputError` when there are none, with the ways to give them, or when they cannot be read.
     """
-    labelled = find(collection, request, compute)
+    labelled = find(collection, request, using)
     if labelled is None:
         ways = "; ".join(f"({number}) {each.EXAMPLE}" for number, each in enumerate(reversed(_formats()), 1))
         raise InputError(
@@ -41,36 +46,58 @@ def read(collection: Collection, request: SourceRequest, compute: Compute | None
     return labelled
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """As `read`, but None when the source carries no labels and none are named.
 
-    Classes come from the first format that has some, masks and boxes from every one. ``compute``: opens masks in its processes.
+    Classes come from the first format that has some, masks and boxes from every one. ``using``: how files are opened.
     """
-    formats = _formats()
-    if request.labels is None:
-        parts = [each.find(collection, request, compute) for each in formats if each.STRUCTURED]
-        structured = [part for part in parts if part is not None]
-        parts = [_classes(collection, request, formats, beside=bool(structured)), *structured]
-    else:
-        named = _named(request.labels, formats)
-        parts = [each.find(collection, replace(request, labels=paths), compute) for each, paths in named]
-        parts.append(cast(LabelFormat, registry.load("labels", "masks")).find(collection, request, compute))
-    found = [part for part in parts if part is not None]
+    if request.mask_classes is not None and request.masks is None:
+        raise InputError(
+            "bad-mask-classes",
+            got=f"--mask-classes {request.mask_classes} without --masks.",
+            allowed="--mask-classes says what the values of the masks mean that --masks names.",
+            fix="Say which files are masks: --masks '*_mask.png'.",
+        )
+    found = _in_source(collection, request, using) if request.labels is None else _asked(collection, request, using)
     if not found:
         return None
     labelled = _truths.joined(found, collection.refs)
     return _lists.apply(labelled, listed(request.split_lists)) if request.split_lists else labelled
 
 
-def _classes(collection: Collection, request: SourceRequest, formats: Sequence[LabelFormat], *, beside: bool) -> Labelled | None:
-    """Classes found in the source. Those that cannot be understood are none where masks or boxes stand ``beside``."""
+def _in_source(collection: Collection, request: SourceRequest, using: Using | None) -> list[Labelled]:
+    """What the source carries."""
+    structured = [each.find(collection, request, using) for each in _formats() if each.STRUCTURED]
+    found = [part for part in structured if part is not None]
+    plain = (each for each in _formats() if not each.STRUCTURED)
+    classes = next((part for each in plain if (part := _classes(each, collection, request, beside=bool(found)))), None)
+    return found if classes is None else [classes, *found]
+
+
+def _asked(collection: Collection, request: SourceRequest, using: Using | None) -> list[Labelled]:
+    """What ``--labels`` and ``--masks`` name. Raises `InputError` where a file has none."""
+    named = _named(str(request.labels), _formats())
+    beside = request.masks is not None or any(each.STRUCTURED for each, _ in named)
+    found = []
+    for each, paths in named:
+        asked = replace(request, labels=paths)
+        plain = not each.STRUCTURED
+        found.append(_classes(each, collection, asked, beside=beside) if plain else each.find(collection, asked, using))
+    if request.masks is not None:
+        masks = [cast(LabelFormat, registry.load("labels", name)) for name in _OF_MASKS]
+        found += [each.find(collection, replace(request, labels=None), using) for each in masks]
+    return [part for part in found if part is not None]
+
+
+def _classes(each: LabelFormat, collection: Collection, request: SourceRequest, *, beside: bool) -> Labelled | None:
+    """Classes of one format. Where masks or boxes stand ``beside``, a table without a label column tells of patients and groups."""
     try:
-        plain = (each.find(collection, request) for each in formats if not each.STRUCTURED)
-        return next((found for found in plain if found is not None), None)
-    except InputError:
-        if not beside or request.label_columns or request.id_column:
+        return each.find(collection, request)
+    except InputError as error:
+        if not beside or request.label_columns or error.code not in _NO_LABEL:
             raise
-        return None
+        found: Labelled | None = registry.load("labels", "table").about(collection, request)
+        return found
 
 
 def _formats() -> list[LabelFormat]:
@@ -88,7 +115,7 @@ def _named(labels: str, formats: Sequence[LabelFormat]) -> list[tuple[LabelForma
             raise InputError(
                 "bad-labels",
                 got=f"--labels {path} is no label file that can be read.",
-                allowed="A CSV, TSV or XLSX table, an .npz, a COCO JSON, a folder of Pascal VOC files, nnU-Net's dataset.json.",
+                allowed="A table (CSV, TSV, XLSX), an .npz, a COCO JSON, Pascal VOC or DICOM SEG files, nnU-Net's dataset.json.",
                 fix="Give the file itself; leave --labels out for class folders.",
             )
         by_format.setdefault(place, []).append(path)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from medloop import readers
-from medloop.compute import Compute, Died
+from medloop.cache.files import Entry, FileIndex
+from medloop.compute import Died
 from medloop.errors import InputError, Unreadable
-from medloop.labels._labelled import problem
+from medloop.labels._labelled import Using, problem
 from medloop.labels._mask_classes import Meanings, by_themselves, lookup, nameless, target_of
 from medloop.labels._truths import tally
-from medloop.readers.labelmap import Grid, named, reference
+from medloop.readers import labelmap
+from medloop.readers.labelmap import Grid, named
 from medloop.types import Array, Image, ImageRef, Json, Truth
+from medloop.workspace.atomic import explained
 
+_VERSION = 1
 _AWAY = 0.25
-DRAWN = ("coco",)
+DRAWN = ("coco", "seg")
 """Readers whose label maps are on the grid of their image as they are."""
 _TOLD = 6
 _CHUNK = 8
@@ -31,15 +37,21 @@ class Pair:
     image: ImageRef
     mask: ImageRef
 
+    @property
+    def key(self) -> str:
+        """What changes when one of their files does."""
+        return f"{self.image.stamp} {self.mask.stamp}"
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A mask once read: ``values`` with their voxels; ``ref``: how to read it on the image's grid, None where it cannot be used;
-    ``says``: what a person must know of it.
+    """A mask once read: ``values`` with their voxels; ``usable``; ``onto``: shape and affine (3 by 4, row by row) of the image's
+    grid where it must be resampled; ``says``: what a person must know of it.
     """
 
     values: tuple[tuple[int, int], ...] = ()
-    ref: ImageRef | None = None
+    usable: bool = False
+    onto: tuple[tuple[int, int, int], tuple[float, ...]] | None = None
     says: str = ""
 
 
@@ -54,44 +66,84 @@ class Masks:
 
 
 def read(
-    refs: Sequence[ImageRef], masks: Sequence[ImageRef | None], meanings: Meanings | None, compute: Compute | None = None
+    refs: Sequence[ImageRef], masks: Sequence[ImageRef | None], meanings: Meanings | None, using: Using | None = None
 ) -> Masks:
     """The truth that masks make, one of each image or None. Without ``meanings`` each value but 0 is its own class.
 
     Raises `InputError` for masks that hold no class at all, or more values than a mask has.
     """
     rows = [row for row, mask in enumerate(masks) if mask is not None]
-    jobs = [Pair(refs[row], mask) for row, mask in enumerate(masks) if mask is not None]
-    seen = [_alive(each) for each in (compute or Compute(0)).map(look, jobs, label="Reading masks", total=len(jobs), chunk=_CHUNK)]
+    pairs = [Pair(refs[row], mask) for row, mask in enumerate(masks) if mask is not None]
+    seen = _seen(pairs, using or Using())
     values = {value for each in seen for value, _ in each.values}
     meanings = meanings or by_themselves(values)
     target = target_of(meanings)
     if not target.classes:
         raise _all_empty(len(seen))
     of = lookup(meanings, values)
-    counts = [_counts(each, dict(of), len(target.classes)) for each in seen if each.ref is not None]
+    counts = [_counts(each, dict(of), len(target.classes)) for each in seen if each.usable]
     kept: list[ImageRef | None] = [None] * len(refs)
-    for row, each in zip(rows, seen, strict=True):
-        kept[row] = each.ref
+    for row, pair, each in zip(rows, pairs, seen, strict=True):
+        kept[row] = _as_read(pair, each)
     return Masks(
         truth=Truth(target=target, known=np.array([ref is not None for ref in kept], dtype=np.bool_), masks=tuple(kept), lookup=of),
-        problems=_problems(jobs, seen, meanings),
+        problems=_problems(pairs, seen, meanings),
         found=tally(target, counts),
         empty=sum(not any(each) for each in counts),
+    )
+
+
+def _seen(pairs: Sequence[Pair], using: Using) -> list[Seen]:
+    """What is in each mask; those seen before are not read again while neither file has changed."""
+    with ExitStack() as stack:
+        index = None
+        known: dict[str, Entry] = {}
+        if using.cache is not None:
+            stack.enter_context(explained(using.cache))
+            index = stack.enter_context(FileIndex(using.cache / "masks.sqlite", f"{_VERSION}.{labelmap.VERSION}"))
+            known = index.known((pair.key, 0, 0) for pair in pairs)
+        fresh = [pair for pair in pairs if pair.key not in known]
+        answers = using.compute.map(look, fresh, label="Reading masks", total=len(fresh), tell=using.tell, chunk=_CHUNK)
+        found = {pair.key: answer for pair, answer in zip(fresh, answers, strict=True)}
+        if index is not None:
+            index.add([Entry(key, 0, 0, "", json.dumps(asdict(each))) for key, each in found.items() if isinstance(each, Seen)])
+        return [_kept(known[pair.key]) if pair.key in known else _alive(found[pair.key]) for pair in pairs]
+
+
+def _kept(entry: Entry) -> Seen:
+    found = json.loads(entry.found)
+    onto = found["onto"]
+    return Seen(
+        tuple((value, count) for value, count in found["values"]),
+        found["usable"],
+        None if onto is None else ((onto[0][0], onto[0][1], onto[0][2]), tuple(onto[1])),
+        found["says"],
     )
 
 
 def look(pair: Pair) -> Seen:
     """Read one mask and compare its grid with the image's. Runs in worker processes."""
     try:
-        plain = reference(pair.mask) if pair.mask.reader not in DRAWN else pair.mask
-        map_ = readers.read(plain)
+        map_ = readers.read(_plain(pair.mask))
         onto, says = _onto(pair, map_)
     except Unreadable as error:
         return Seen(says=f"the mask cannot be used: {error}")
     values, voxels = np.unique(map_.pixels, return_counts=True)
     counts = tuple((int(value), int(count)) for value, count in zip(values, voxels, strict=True))
-    return Seen(counts, plain if onto is None else reference(pair.mask, onto), says)
+    grid = None if onto is None else (onto.shape, tuple(onto.affine_lps[:3].ravel().tolist()))
+    return Seen(counts, True, grid, says)
+
+
+def _plain(mask: ImageRef) -> ImageRef:
+    return mask if mask.reader in DRAWN else labelmap.reference(mask)
+
+
+def _as_read(pair: Pair, seen: Seen) -> ImageRef | None:
+    """How to read a mask on the image's grid; None where it cannot be used."""
+    if not seen.usable or seen.onto is None:
+        return _plain(pair.mask) if seen.usable else None
+    shape, affine = seen.onto
+    return labelmap.reference(pair.mask, Grid(shape, np.vstack([np.reshape(affine, (3, 4)), [0, 0, 0, 1]])))
 
 
 def _alive(answer: Seen | Died) -> Seen:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from medloop.compute import Compute
+from medloop.progress import QUIET, Progress
 from medloop.requests import SourceRequest
 from medloop.types import Case, ImageRef, Json, Label, Target, Truth
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 
@@ -39,6 +40,17 @@ class Labelled:
     files: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Using:
+    """With what label files are opened: ``compute`` the processes (none: this one), ``cache`` the folder in which is kept what was
+    seen in masks (None: nowhere).
+    """
+
+    compute: Compute = field(default_factory=lambda: Compute(0))
+    cache: Path | None = None
+    tell: Progress = QUIET
+
+
 class LabelFormat(Protocol):
     """A module of this room."""
 
@@ -55,9 +67,9 @@ class LabelFormat(Protocol):
         ...
 
     @staticmethod
-    def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+    def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
         """The labels of the collection, from ``request.labels`` when it is given (paths of this format, with commas). None when the
-        collection carries none of this format. ``compute``: for files that must be opened one by one.
+        collection carries none of this format. ``using``: how files are opened that must be, one by one.
         """
         ...
 

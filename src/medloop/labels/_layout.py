@@ -10,7 +10,7 @@ from medloop.labels import _measures
 from medloop.labels._columns import Holds, Profile, number
 from medloop.labels._values import class_column, flag_columns, list_column, number_column, one_hot_columns
 from medloop.labels._words import LABELS
-from medloop.types import LabelValue, Target
+from medloop.types import LabelValue, Target, TargetKind
 
 UNSAID = ""
 """The value of a label that says nothing of the class."""
@@ -63,6 +63,12 @@ def chosen(free: Sequence[Profile], spare: Sequence[Profile], named: Sequence[st
     if len(rest) == 1:
         return _layout(rest, f"it is the only column that can be a label: {rest[0].because}")
     raise _which(rest, [*free, *spare])
+
+
+def nothing(rows: int) -> Layout:
+    """The layout of a table that tells of patients and groups only."""
+    target = Target(TargetKind.MEASURES, name="measures")
+    return Layout(target, (), [UNSAID] * rows, "it tells who the images are of", "")
 
 
 def _asked(columns: Sequence[Profile]) -> Layout:

@@ -89,10 +89,15 @@ def _wrong(got: str) -> InputError:
     )
 
 
+def is_class(name: str) -> bool:
+    """Whether a name is that of a class, not of what is nothing or not known."""
+    return name.casefold() not in (*_BACKGROUND, *_IGNORED)
+
+
 def _classes(meanings: Meanings) -> tuple[str, ...]:
     """Names in the order given, without those that make no class."""
-    named = [*meanings.of.values(), *([meanings.rest] if meanings.rest else [])]
-    return tuple(dict.fromkeys(name for name in named if name.casefold() not in (*_BACKGROUND, *_IGNORED)))
+    names = [*meanings.of.values(), *([meanings.rest] if meanings.rest else [])]
+    return tuple(dict.fromkeys(name for name in names if is_class(name)))
 
 
 def by_themselves(values: Iterable[int]) -> Meanings:

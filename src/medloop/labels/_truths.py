@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from medloop.labels._cases import Said, case_of
 from medloop.labels._labelled import Labelled, problem
-from medloop.types import ImageRef, Json, Label, Target, TargetKind, Truth
+from medloop.types import Case, ImageRef, Json, Label, Target, TargetKind, Truth
+
+T = TypeVar("T")
 
 _NO_BOXES = np.zeros((0, 6))
 _NO_CLASSES = np.zeros(0, dtype=np.int64)
@@ -52,41 +55,48 @@ def labelled(refs: Sequence[ImageRef], reading: Reading, what: str) -> Labelled:
 
 
 def joined(parts: Sequence[Labelled], refs: Sequence[ImageRef]) -> Labelled:
-    """One of several: classes of the first part that has some, the truths of all. A case that only some parts know has no class, or
-    nothing known of a target. Names of cases are those of images.
+    """One of several: classes of the first part that has some, the truths of all. Names of cases are those of images.
+
+    A case that only some parts know has no class, or nothing known of a target. A part that says nothing of what is learnt tells of
+    patients and groups only.
     """
-    first, *rest = sorted(parts, key=lambda part: part.target.kind.structured)
-    if not rest:
-        return first
-    order = {ref.name: place for place, ref in enumerate(refs)}
-    by_name = {
-        case.name: (case, label) for part in reversed((first, *rest)) for case, label in zip(part.cases, part.labels, strict=True)
-    }
-    names = sorted(by_name, key=lambda name: order[name])
+    telling = [part for part in parts if not part.target.kind.structured or part.further]
+    if len(parts) == 1 or not telling:
+        return parts[0]
+    telling.sort(key=lambda part: part.target.kind.structured)
+    first = telling[0]
+    every = sorted(parts, key=lambda part: part.target.kind.structured and bool(part.further))
+    cases = _first_of(every, lambda part: zip(part.cases, part.cases, strict=True))
+    labels = _first_of(telling, lambda part: zip(part.cases, part.labels, strict=True))
+    names = [ref.name for ref in refs if ref.name in labels]
     has = {case.name for case in first.cases}
-    blank = [by_name[name][1] if name in has else replace(by_name[name][1], value="", target=first.target.name) for name in names]
     return replace(
         first,
-        cases=tuple(by_name[name][0] for name in names),
-        labels=tuple(blank),
-        layout=" ".join(part.layout for part in (first, *rest)),
-        columns=[column for part in (first, *rest) for column in part.columns],
-        problems=[each for part in (first, *rest) for each in part.problems if not _moot(each, by_name.keys())],
-        unlabelled=tuple(ref for ref in refs if ref.name not in by_name),
-        further=tuple(aligned(truth, _rows(part, names)) for part in (first, *rest) for truth in part.further),
-        found=[each for part in (first, *rest) for each in part.found],
-        files=frozenset().union(*(part.files for part in (first, *rest))),
+        cases=tuple(cases[name] for name in names),
+        labels=tuple(labels[name] if name in has else replace(labels[name], value="", target=first.target.name) for name in names),
+        layout=" ".join(part.layout for part in every),
+        columns=[column for part in every for column in part.columns],
+        problems=[each for part in every for each in part.problems if not _moot(each, labels.keys())],
+        unlabelled=tuple(ref for ref in refs if ref.name not in labels),
+        further=tuple(aligned(truth, _rows(part, names)) for part in telling for truth in part.further),
+        found=[each for part in telling for each in part.found],
+        files=frozenset().union(*(part.files for part in every)),
     )
 
 
-def _moot(told: dict[str, Json], cases: AbstractSet[str]) -> bool:
-    """Whether a problem says only that an image lacks one kind of label, of a case that has another."""
-    return told["name"] in cases and str(told["problem"]).startswith("it has no ")
+def _first_of(parts: Sequence[Labelled], pairs: Callable[[Labelled], Iterable[tuple[Case, T]]]) -> dict[str, T]:
+    """By case's name what the first part says that knows the case."""
+    return {case.name: said for part in reversed(parts) for case, said in pairs(part)}
 
 
 def _rows(part: Labelled, names: Sequence[str]) -> list[int]:
     where = {case.name: row for row, case in enumerate(part.cases)}
     return [where.get(name, -1) for name in names]
+
+
+def _moot(told: dict[str, Json], cases: AbstractSet[str]) -> bool:
+    """Whether a problem says only that an image lacks one kind of label, of a case that has another."""
+    return told["name"] in cases and str(told["problem"]).startswith("it has no ")
 
 
 def aligned(truth: Truth, rows: Sequence[int]) -> Truth:

@@ -18,7 +18,7 @@ from medloop.errors import InputError, Unreadable
 from medloop.labels import _label_maps
 from medloop.labels._boxes import Box, Checked, checked
 from medloop.labels._cases import Said, folder_splits
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._mask_classes import Meanings
 from medloop.labels._matching import Matcher
 from medloop.labels._truths import Reading, boxes_truth, labelled, tally
@@ -29,7 +29,6 @@ from medloop.requests import SourceRequest, listed
 from medloop.types import ImageRef, Json, Split, Target, TargetKind
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 55
@@ -55,7 +54,7 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() == ".json" and path.name != "dataset.json"
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """What the COCO files in the source, or of ``--labels``, say. None where there are none. Raises `InputError` for a file of
     ``--labels`` that is none, or when no image is named.
     """
@@ -75,7 +74,7 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
         if named:
             raise _wrong(f"No image that was found is named in {', '.join(path.name for path in paths)}.")
         return None
-    return labelled(collection.refs, _reading(found, used, collection.refs, compute), "entry in the COCO file")
+    return labelled(collection.refs, _reading(found, used, collection.refs, using), "entry in the COCO file")
 
 
 def _beside(collection: Collection) -> list[Path]:
@@ -170,7 +169,7 @@ def _edges(entry: Json) -> tuple[float, float, float, float] | None:
     return None
 
 
-def _reading(found: _Found, used: Sequence[str], refs: Sequence[ImageRef], compute: Compute | None) -> Reading:
+def _reading(found: _Found, used: Sequence[str], refs: Sequence[ImageRef], using: Using | None) -> Reading:
     present = {name for each in found.boxes.values() for name in each.names}
     classes = tuple(dict.fromkeys(name for _, name in sorted(found.names.items()) if name in present))
     target = Target(TargetKind.BOXES, classes, name="boxes")
@@ -178,7 +177,7 @@ def _reading(found: _Found, used: Sequence[str], refs: Sequence[ImageRef], compu
     counts = [[each.names.count(name) for name in classes] for each in found.boxes.values()]
     total = sum(map(sum, counts))
     says = f"{len(found.boxes)} images are listed with {total} boxes of {', '.join(classes) or 'nothing'} ({_names(used)})."
-    masks = _masks(found, refs, classes, compute)
+    masks = _masks(found, refs, classes, using)
     whole = all(found.splits.values()) and len(set(found.splits.values())) > 1
     splits = [found.splits.get(row) for row in range(len(refs))] if whole else folder_splits(refs)
     return Reading(
@@ -195,10 +194,10 @@ def _names(used: Sequence[str]) -> str:
     return ", ".join(Path(path).name for path in used)
 
 
-def _masks(found: _Found, refs: Sequence[ImageRef], classes: Sequence[str], compute: Compute | None) -> _label_maps.Masks | None:
+def _masks(found: _Found, refs: Sequence[ImageRef], classes: Sequence[str], using: Using | None) -> _label_maps.Masks | None:
     """Masks of the images whose instances are all outlined; None where no instance is."""
     outlined = [row for row in found.maps if found.boxes[row].names]
     if not outlined:
         return None
     meanings = Meanings({number + 1: name for number, name in sorted(found.names.items()) if name in classes})
-    return _label_maps.read(refs, [found.maps.get(row) for row in range(len(refs))], meanings, compute)
+    return _label_maps.read(refs, [found.maps.get(row) for row in range(len(refs))], meanings, using)

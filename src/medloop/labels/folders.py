@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medloop.labels._cases import Said, case_of
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._words import ordered, patient_folder, split_of
 from medloop.requests import SourceRequest
 from medloop.types import ImageRef, Label, Split, Target, TargetKind
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 30
@@ -31,9 +30,9 @@ def opens(path: Path) -> bool:
     return False
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """The class of each image from the folder it lies in; None when the folders do not look like classes."""
-    del request, compute
+    del request, using
     names = [_folders(ref) for ref in collection.refs]
     wrapped = _wrapped(names)
     inside = [parts[wrapped:] for parts in names]

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from medloop.errors import InputError
 from medloop.labels import _label_maps
-from medloop.labels._labelled import Labelled
+from medloop.labels._labelled import Labelled, Using
 from medloop.labels._mask_classes import parse
 from medloop.labels._mask_pairs import pairs
 from medloop.labels._truths import Reading, labelled
 from medloop.requests import SourceRequest
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 60
@@ -32,7 +31,7 @@ def opens(path: Path) -> bool:
     return False
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """The masks of ``--masks``; None when it is not given. Raises `InputError` when none fits an image or none holds anything."""
     if request.masks is None or not collection.masks:
         return None
@@ -47,7 +46,7 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
             allowed="Masks named like their image, with _mask, _seg or -label behind it if you like, or alone in its folder.",
             fix="Rename the masks, or say which files are images with --images and which are masks with --masks.",
         )
-    read = _label_maps.read(collection.refs, chosen, meanings, compute)
+    read = _label_maps.read(collection.refs, chosen, meanings, using)
     reading = Reading(
         truths=(read.truth,),
         says=sentence(read, sum(map(bool, chosen))),

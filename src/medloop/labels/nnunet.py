@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from medloop.errors import InputError, Unreadable
 from medloop.labels import _label_maps
 from medloop.labels._cases import Said
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._mask_classes import Meanings
 from medloop.labels._mask_pairs import stem, without_channel
 from medloop.labels._truths import Reading, labelled
@@ -22,7 +22,6 @@ from medloop.requests import SourceRequest
 from medloop.types import ImageRef, Json, Split
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 45
@@ -35,7 +34,7 @@ def opens(path: Path) -> bool:
     return path.name == "dataset.json"
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """The masks of an nnU-Net folder; None where the source is none, or where ``--masks`` says which files are masks.
 
     Raises `InputError` for a ``dataset.json`` that does not say what the labels mean, or when no mask fits an image.
@@ -52,7 +51,7 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
     chosen = [masks.get(key) for key in keys]
     if not any(chosen):
         raise _wrong("No file in labelsTr has the name of an image in imagesTr.")
-    read = _label_maps.read(collection.refs, chosen, meanings, compute)
+    read = _label_maps.read(collection.refs, chosen, meanings, using)
     classes = ", ".join(read.truth.target.classes)
     reading = Reading(
         truths=(read.truth,),

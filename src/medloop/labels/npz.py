@@ -14,13 +14,12 @@ import numpy as np
 
 from medloop.errors import InputError
 from medloop.labels._cases import Said, case_of
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._words import ordered
 from medloop.requests import SourceRequest
 from medloop.types import Array, ImageRef, Json, Label, LabelValue, Split, Target, TargetKind
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 10
@@ -35,9 +34,9 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """Labels of the ``.npz`` items of the collection; None when there are none. Raises `InputError` for senseless labels."""
-    del compute
+    del using
     refs = [ref for ref in collection.refs if ref.reader == "npz"]
     if not refs:
         return None

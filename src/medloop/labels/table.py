@@ -13,8 +13,8 @@ from medloop.labels import _measures, _sheet
 from medloop.labels._cases import Said, case_of, folder_splits
 from medloop.labels._columns import Holds, Profile, age_band, is_split, plain, profile, sex_of
 from medloop.labels._companion import companions, joined
-from medloop.labels._labelled import Labelled, problem
-from medloop.labels._layout import chosen
+from medloop.labels._labelled import Labelled, Using, problem
+from medloop.labels._layout import chosen, nothing
 from medloop.labels._matching import SEVERAL, Match, Matcher
 from medloop.labels._reading import ACQUISITION, SCORING, Reading, columns, sentence
 from medloop.labels._sheet import Sheet
@@ -23,7 +23,6 @@ from medloop.requests import SourceRequest, listed
 from medloop.types import Case, ImageRef, Json, Label, Split
 
 if TYPE_CHECKING:
-    from medloop.compute import Compute
     from medloop.readers import Collection
 
 ORDER = 20
@@ -41,12 +40,12 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() in _sheet.TABLES
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """Read the table of ``--labels``, or the one table in the folder that matches the images.
 
     Raises `InputError` for a table that cannot be read, wrong column names, no or several possible label columns, no matching row.
     """
-    del compute
+    del using
     matcher = Matcher(collection.refs)
     if request.labels is not None:
         sheet = joined(_with_header(_sheet.read(Path(request.labels).expanduser()), matcher))
@@ -63,6 +62,22 @@ def find(collection: Collection, request: SourceRequest, compute: Compute | None
             fix=f"Say which: --labels '{fitting[0].path}'.",
         )
     return _labelled(_understood(fitting[0], matcher, request), collection.refs, " It was found in the folder.")
+
+
+def about(collection: Collection, request: SourceRequest) -> Labelled | None:
+    """What a table without a label column says of patients, groups, splits and sites; None where there is no such table.
+
+    Raises `InputError` as `find`.
+    """
+    matcher = Matcher(collection.refs)
+    if request.labels is not None:
+        sheets = [joined(_with_header(_sheet.read(Path(request.labels).expanduser()), matcher))]
+    else:
+        sheets = _fitting(collection.tables, matcher, request)
+    if len(sheets) != 1:
+        return None
+    reading = _understood(sheets[0], matcher, request, learnt=False)
+    return _labelled(reading, collection.refs, "") if reading.roles else None
 
 
 def _fitting(tables: Sequence[Path], matcher: Matcher, request: SourceRequest) -> list[Sheet]:
@@ -95,8 +110,8 @@ def _with_header(sheet: Sheet, matcher: Matcher) -> Sheet:
     return sheet.headless() if any(matcher.find(name).way in ("path", "stem") for name in sheet.columns) else sheet
 
 
-def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> Reading:
-    """What each column is, and the label of each row."""
+def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest, *, learnt: bool = True) -> Reading:
+    """What each column is, and the label of each row (none, where it is not to be ``learnt`` from)."""
     identity, matches = _identity(sheet, matcher, request)
     if not any(match.found for match in matches):
         raise _no_match(sheet, identity)
@@ -110,7 +125,7 @@ def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest) -> Readi
     roles = _once(roles)
     spare = [profiles[name] for name, role in roles.items() if role in ("sex", "age", "site", "scanner", "group") and name != group]
     free = [each for name, each in profiles.items() if name not in roles]
-    layout = chosen(free, spare, named)
+    layout = chosen(free, spare, named) if learnt else nothing(len(sheet.rows))
     roles = {name: role for name, role in roles.items() if name not in layout.columns}
     if group == identity:
         roles = roles | {identity: "group"}

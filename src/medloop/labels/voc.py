@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medloop.compute import Compute, Died
+from medloop.compute import Died
 from medloop.errors import InputError
 from medloop.labels._boxes import Box, Checked, checked
 from medloop.labels._cases import Said, folder_splits
-from medloop.labels._labelled import Labelled, problem
+from medloop.labels._labelled import Labelled, Using, problem
 from medloop.labels._matching import Matcher
 from medloop.labels._sheet import decoded
 from medloop.labels._truths import Reading, boxes_truth, labelled, tally
@@ -56,14 +56,15 @@ def opens(path: Path) -> bool:
     return path.suffix.lower() == ".xml" or (path.is_dir() and any(path.glob("*.xml")))
 
 
-def find(collection: Collection, request: SourceRequest, compute: Compute | None = None) -> Labelled | None:
+def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
     """Boxes of the XML files in the source, or of ``--labels``. None where there are none. Raises `InputError` when no file of
     ``--labels`` can be used.
     """
     paths = _paths(collection, request)
     if request.labels is None and not any(not parse(path).broken for path in paths[:_LOOK]):
         return None
-    answers = (compute or Compute(0)).map(parse, paths, label="Reading boxes", total=len(paths), chunk=_CHUNK)
+    using = using or Using()
+    answers = using.compute.map(parse, paths, label="Reading boxes", total=len(paths), tell=using.tell, chunk=_CHUNK)
     read = [
         Annotation(path, broken=each.reason) if isinstance(each, Died) else each for path, each in zip(paths, answers, strict=True)
     ]

@@ -29,7 +29,7 @@ class _Headers:
 def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult:
     """Headers and labels are read, a dozen images decoded; nothing is written."""
     collection = collect(request, means, keep=False)
-    labelled = labels.read(collection, request, means.compute)
+    labelled = labels.read(collection, request, labels.Using(compute=means.compute, tell=means.tell))
     kind = prep.main_kind([case.images[0] for case in labelled.cases])
     refs = tuple(labelled.cases[at].images[0] for at in kind.kept)
     recipe = recipe_for(means.workspace, request, labelled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from medloop.loop._intake import Means, Seen
 from medloop.loop._runs import table
 from medloop.targets import boxes, measures
 from medloop.types import Findings, Image, ImageRef, Target, TargetKind, Violation
-from medloop.workspace import ready_for, write_folder, write_json, write_text
+from medloop.workspace import ready_for, write_folder, write_text
 from medloop.writers import coco, nifti, png
 from medloop.writers import measures as measures_csv
 from medloop.writers.coco import Marked
@@ -170,7 +171,8 @@ def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targe
     places: dict[str, Path] = {}
     if gathered.boxed is not None or gathered.outlined is not None:
         places["boxes"] = out.with_name(BOXES)
-        write_json(places["boxes"], coco.document(gathered.marked, classes, "Found by medloop; not for clinical use."))
+        content = coco.document(gathered.marked, classes, "Found by medloop; not for clinical use.")
+        write_text(places["boxes"], json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
     units = gathered.units | {
         name: unit
         for each in targets

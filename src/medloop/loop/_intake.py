@@ -10,6 +10,7 @@ from medloop.compute import Compute
 from medloop.dataset import duplicates
 from medloop.dataset.duplicates import Pair
 from medloop.errors import InputError
+from medloop.labels import Using
 from medloop.loop._clock import Clock
 from medloop.prep import MainKind
 from medloop.prepared import Survey
@@ -61,7 +62,14 @@ def collect(
         found = readers.collect(
             request.src, images=request.images, masks=masks, cache=cache, compute=means.compute, tell=means.tell
         )
-        return found if channels is None else readers.join(found, channels)
+        if channels is None:
+            return found
+        return readers.join(found, channels, cache=cache, compute=means.compute, tell=means.tell)
+
+
+def labels_with(means: Means) -> Using:
+    """With what label files are opened, keeping what was seen in them."""
+    return Using(compute=means.compute, cache=means.workspace.cache, tell=means.tell)
 
 
 def look(

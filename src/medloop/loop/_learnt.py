@@ -16,7 +16,7 @@ from medloop.dataset.appearance import Appearance, as_text, from_text
 from medloop.errors import InputError
 from medloop.loop._truth import values_of
 from medloop.prep import MainKind
-from medloop.readers import Channels
+from medloop.readers import Channels, channels_of
 from medloop.requests import SourceRequest
 from medloop.types import Dataset, ImageRef, Integers
 
@@ -84,14 +84,15 @@ class Learnt:
 def learnt_from(dataset: Dataset, rows: Integers, request: SourceRequest, looks: Appearance | None = None) -> Learnt:
     """What the cases ``rows`` are, how their files were put together, and how they look."""
     refs = [ref for row in rows for ref in dataset.cases[row].images]
+    channels, case_by = channels_of(request.src, request.channels, request.case_by)
     return Learnt(
         pictures=frozenset(ref.digest for ref in refs),
         volumes=sum(ref.volume for ref in refs) > _MOST * len(refs),
         colour=sum(ref.colour for ref in refs) > _MOST * len(refs),
         modalities=tuple(sorted({ref.modality for ref in refs if ref.modality is not None})),
         looks=looks,
-        channels=request.channels,
-        case_by=request.case_by,
+        channels=channels,
+        case_by=case_by,
         names=next((ref.fact("channels") for ref in refs), None),
         values={truth.target.name: told for truth in dataset.further if (told := values_of(truth)) is not None},
     )

@@ -137,6 +137,21 @@ def read_judged(path: Path) -> Judged:
         raise damaged(path / "predictions.csv") from error
 
 
+def read_cases(path: Path) -> dict[str, dict[str, float]]:
+    """The figures of each case in a run's ``cases.csv``; none where it learnt neither masks nor boxes nor measures.
+
+    Raises `InputError`.
+    """
+    file = path / "cases.csv"
+    if not file.exists():
+        return {}
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            return {row.pop("case"): {name: float(text) for name, text in row.items() if text} for row in csv.DictReader(opened)}
+    except (OSError, KeyError, ValueError) as error:
+        raise damaged(file) from error
+
+
 def test_key(dataset: Dataset, judged: Integers) -> str:
     """What looks at these cases are counted by: the content of their pictures."""
     return looks.content_key(ref.digest for row in judged for ref in dataset.cases[row].images)

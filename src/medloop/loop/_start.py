@@ -29,6 +29,8 @@ SEVERAL = "multitask"
 _CLASSES = "classes"
 _FINE_SIDE, _FINE_VOXELS = 416, 192**3
 """What is outlined or found is often small in its image, so that pictures and volumes are prepared finer."""
+_HELPERS: Mapping[str, tuple[str, Json]] = {"reconstruction": ("reconstruct", True), "similarity": ("similarity", 32)}
+"""Targets that need no labels of their own, and the parameter of `SEVERAL` that each stands for."""
 _FROM, _DIGEST = "from", "from_digest"
 _STARTING = ("ladder", "transfer", "multitask")
 _HEAD = "model.json"
@@ -45,9 +47,41 @@ def recipe_of(workspace: Workspace, request: LearnRequest) -> Recipe:
         parameters[_FROM] = request.from_
         parameters.pop(_DIGEST, None)
         _takes_up(recipe)
+    parameters |= _said(request, recipe)
     parameters = resolved(workspace, parameters)
     registry.load("families", recipe.family).check(parameters)
     return replace(recipe, parameters=parameters, seed=request.seed or recipe.seed)
+
+
+def _said(request: LearnRequest, recipe: Recipe) -> dict[str, Json]:
+    """Parameters that flags of the request stand for. Raises `InputError` for rules that cannot be read or obeyed."""
+    helpers = {key: value for word, (key, value) in _HELPERS.items() if word in listed(request.targets)}
+    found: dict[str, Json] = {key: value for key, value in helpers.items() if not recipe.parameters.get(key)}
+    if request.rules is None:
+        if "rules" in listed(request.targets) and not recipe.parameters.get("rules"):
+            raise InputError(
+                "no-rules",
+                got="--targets names rules, and no rules are given.",
+                allowed="A TOML file of rules.",
+                fix="Write --rules rules.toml.",
+            )
+        return found
+    if recipe.family != SEVERAL:
+        raise InputError(
+            "rules-of-classes",
+            got=f"--rules {request.rules}, and the recipe '{recipe.name}' learns with family '{recipe.family}'.",
+            allowed=f"--rules with --targets masks, boxes or measures (family {SEVERAL}).",
+            fix="Leave out --rules.",
+        )
+    try:
+        return found | {"rules": Path(request.rules).expanduser().read_text(encoding="utf-8")}
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            "bad-rules",
+            got=f"--rules {request.rules} cannot be read.",
+            allowed="A TOML file of rules.",
+            fix="Check the path.",
+        ) from error
 
 
 def structured(request: LearnRequest, labelled: Labelled) -> bool:

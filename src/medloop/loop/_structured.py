@@ -17,7 +17,8 @@ from medloop.evaluation.curves import Line
 from medloop.evaluation.evidence import Agreement, Overlay, StructuredEvidence
 from medloop.loop._truth import truth_of
 from medloop.reporting import overlay
-from medloop.types import Dataset, Findings, Floats, Metric, TargetKind, Truth, Violation
+from medloop.targets import masks
+from medloop.types import Dataset, Findings, Floats, Metric, Target, TargetKind, Truth, Violation
 
 _GROUPS = ("Worst cases", "Cases in the middle", "Best cases")
 _SHOWN = 4
@@ -94,7 +95,7 @@ class Judge:
             figures=figures,
             by_case=_by_case(figures, alone),
             merits=merits,
-            agreement=tuple(_agreement(target.kind, tallies)),
+            agreement=tuple(_agreement(target, tallies)),
             froc=_froc(told, tallies),
             overlays=self._overlays(told, rows, merits),
             violations=self._broken() if first else (),
@@ -152,9 +153,11 @@ def _froc(told: _Told, tallies: Sequence[Any]) -> dict[str, Line]:
     return {name: Line(x, y) for name, (x, y) in curves.items() if len(x) > 1}
 
 
-def _agreement(kind: TargetKind, tallies: Sequence[Any]) -> list[Agreement]:
-    """Diameters of findings beside their truth."""
-    if kind is not TargetKind.BOXES:
-        return []
+def _agreement(target: Target, tallies: Sequence[Any]) -> Sequence[Agreement]:
+    """Diameters and sizes of what was found beside their truth."""
+    if target.kind is TargetKind.MASKS:
+        return masks.compared(target, tallies)
+    if target.kind is not TargetKind.BOXES:
+        return ()
     pairs = matching.pairs(tallies, detection.SHOWN)
     return [Agreement("longest diameter", pairs.unit, pairs.diameter, pairs.diameter_found)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medloop import families, recipes
 from medloop.compute.memory import PeakMemory
-from medloop.dataset import Findings, counts, rows, shortcuts, summary
+from medloop.dataset import WHOSE, Findings, counts, rows, shortcuts, summary
 from medloop.dataset.appearance import Appearance
 from medloop.evaluation import decisions, scores, subgroups
 from medloop.evaluation.decisions import Decided, Decision
@@ -264,7 +264,7 @@ def _accepted(findings: Findings, request: LearnRequest) -> list[str]:
     kinds = listed(request.accept_leak)
     found = Counter(leak["kind"] for leak in findings.leaks if Split.TEST in leak["splits"] and leak["kind"] in kinds)
     says = "leaks into the test split were accepted: the figures flatter the model"
-    return [f"{count} {kind} {says}." for kind, count in found.items()]
+    return [*(f"{count} {kind} {says}." for kind, count in found.items()), *(note for note in findings.notes if note == WHOSE)]
 
 
 def _warnings(asked: Asked, counted: int | None) -> list[str]:

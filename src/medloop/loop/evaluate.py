@@ -18,7 +18,7 @@ from medloop.evaluation.evidence import Answers, Evidence, StructuredEvidence
 from medloop.families import Finder, Model
 from medloop.loop import _runs
 from medloop.loop._clock import Clock
-from medloop.loop._intake import Means, Seen, collect, look
+from medloop.loop._intake import Means, Seen, collect, labels_with, look
 from medloop.loop._learnt import read_learnt
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import unsaid
@@ -52,7 +52,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request, means, channels=learnt.joining(request.channels, request.case_by))
-        labelled = labels.read(collection, request, compute)
+        labelled = labels.read(collection, request, labels_with(means))
         seen = look([case.images[0] for case in labelled.cases], lambda _: model.preparation, means, kind=learnt.kind)
         dataset, findings = judged_by(labelled, seen.survey, seen.pairs, model.target, learnt.pictures, further=further_of(model))
         if not dataset.cases:

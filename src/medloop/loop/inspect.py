@@ -13,7 +13,7 @@ from medloop.dataset import Findings, Options, counts, duplicate_groups, examine
 from medloop.errors import InputError
 from medloop.labels import Labelled
 from medloop.loop._clock import Clock
-from medloop.loop._intake import Means, Seen, collect, look
+from medloop.loop._intake import Means, Seen, collect, labels_with, look
 from medloop.loop._pictures import shower
 from medloop.loop._runs import new_folder
 from medloop.progress import QUIET, Progress
@@ -39,7 +39,7 @@ def inspect(workspace: Workspace, request: InspectRequest, tell: Progress = QUIE
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         collection = collect(request, means)
-        labelled, unread = _labels(collection, request, compute)
+        labelled, unread = _labels(collection, request, means)
         seen = look(collection.refs, None, means)
         labelled = None if labelled is None else _readable(labelled, seen)
     dataset, findings = None, Findings(duplicates=duplicate_groups(seen.survey.refs, seen.pairs))
@@ -66,12 +66,12 @@ def _names_of(seen: Seen) -> list[str]:
     return [ref.name for ref in seen.survey.refs]
 
 
-def _labels(collection: Collection, request: InspectRequest, compute: Compute) -> tuple[Labelled | None, str]:
-    """The labels, or why there are none. A table that was named and cannot be read is an error."""
+def _labels(collection: Collection, request: InspectRequest, means: Means) -> tuple[Labelled | None, str]:
+    """The labels, or why there are none. What was named and cannot be read is an error."""
     try:
-        return labels.find(collection, request, compute), ""
+        return labels.find(collection, request, labels_with(means)), ""
     except InputError as error:
-        if request.labels is not None or request.label_columns is not None:
+        if any(given is not None for given in (request.labels, request.label_columns, request.masks, request.mask_classes)):
             raise
         return None, f"{error.got} {error.fix}"
 

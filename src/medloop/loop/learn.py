@@ -16,7 +16,7 @@ from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve, learning_curve
 from medloop.loop._dry_run import foresee
 from medloop.loop._further import with_further
-from medloop.loop._intake import Means, Seen, collect, look
+from medloop.loop._intake import Means, Seen, collect, labels_with, look
 from medloop.loop._protocols import Lesson, Outcome, held_out, out_of_fold
 from medloop.loop._runs import new_folder
 from medloop.loop._start import planner, recipe_for, recipe_of, structured
@@ -47,7 +47,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
         workspace.ready()
         ready_for(run)
         collection = collect(request, means)
-        labelled = labels.read(collection, request, compute)
+        labelled = labels.read(collection, request, labels_with(means))
         recipe = recipe_for(workspace, request, labelled)
         plan = planner(recipe, structured(request, labelled))
         seen = look([case.images[0] for case in labelled.cases], plan, means)

@@ -2,16 +2,17 @@
 
 - ``fixed``: as much as is said, 1 where nothing is.
 - ``uncertainty`` (Kendall, Gal and Cipolla, CVPR 2018): each loss is divided by a variance that is learnt with the network, and
-  pays half its logarithm; ``exp(-s) loss + s / 2``, with weights kept between 1/20 and 20.
+  pays half its logarithm: ``exp(-s) loss + s / 2``.
 - ``gradients``: each target pulls equally hard at the maps that all share. That is where GradNorm (Chen et al., ICML 2018) comes to
   rest when all are to learn equally fast; here it is computed, not learnt, now and then, from the lengths of the gradients at the
   backbone's maps (as Sener and Koltun, NeurIPS 2018, do) in place of those at the last shared layer's weights.
 
-What is said in weights counts in every way, as a factor.
+In every way weights stay between 1/20 and 20, and what is said of them counts as a factor beside.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -24,7 +25,8 @@ HOW = ("fixed", "uncertainty", "gradients")
 Tensors: TypeAlias = Mapping[str, Any]
 """By name; those of a target that needs several are a tuple."""
 
-_BOUND = 3.0  # of a log variance: weights from 1/20 to 20
+_MOST = 20.0
+_BOUND = math.log(_MOST)  # of a log variance
 _EVERY = 8  # steps between two looks at the gradients
 _MEMORY = 0.8  # of how long gradients were before
 
@@ -50,13 +52,12 @@ class Cost:
     """What one target costs.
 
     ``outputs``: the names of the answers it is about. ``loss``: these answers and the truth to a scalar, the mean over the cases of
-    which the truth is known, 0 where none is. ``known``: the truth to ``(N,)`` bool, which those are; None for what has no truth,
-    such as a rule, whose loss is of the answers alone.
+    which the truth is known, 0 where none is. ``known``: the truth to ``(N,)`` bool, which those are.
     """
 
     outputs: tuple[str, ...]
     loss: Callable[..., torch.Tensor]
-    known: Callable[[Any], torch.Tensor] | None
+    known: Callable[[Any], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,10 @@ class Joint(torch.nn.Module):
         """A scalar. ``weights`` of cases are not known here and must be None."""
         if weights is not None:
             raise ValueError("cases of several targets have no weights")
-        brought = [at for at, name in enumerate(self.names) if name in targets or self.costs[name].known is None]
+        brought = [at for at, name in enumerate(self.names) if name in targets]
         if not brought:
             raise ValueError(f"none of {', '.join(self.names)} is among the targets")
-        found = [_cost(self.costs[self.names[at]], outputs, targets.get(self.names[at])) for at in brought]
+        found = [_cost(self.costs[self.names[at]], outputs, targets[self.names[at]]) for at in brought]
         losses, counts = (torch.stack(each) for each in zip(*found, strict=True))
         there = (counts > 0).to(losses)
         if self._maps:
@@ -157,7 +158,8 @@ class Joint(torch.nn.Module):
         if self.spec.how == "gradients":
             looked = self.pulls > 0
             inverse = torch.where(looked, 1 / self.pulls.clamp(min=1e-12), 0.0)
-            return self.given * torch.where(looked, inverse * looked.sum() / inverse.sum().clamp(min=1e-12), 1.0)
+            shares = torch.where(looked, inverse * looked.sum() / inverse.sum().clamp(min=1e-12), 1.0)
+            return self.given * shares.clamp(min=1 / _MOST, max=_MOST)
         return self.given
 
     def _bounded(self) -> torch.Tensor:
@@ -182,10 +184,6 @@ class Joint(torch.nn.Module):
 
 
 def _cost(cost: Cost, outputs: Tensors, truth: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss, and of how many cases (1 for what has no truth)."""
-    answers = [outputs[name] for name in cost.outputs]
-    if cost.known is None:
-        loss = cost.loss(*answers).float()
-        return loss, torch.ones_like(loss)
-    loss = cost.loss(*answers, truth).float()
+    """The loss, and of how many cases."""
+    loss = cost.loss(*[outputs[name] for name in cost.outputs], truth).float()
     return loss, cost.known(truth).sum().to(loss)

@@ -25,8 +25,8 @@ TOLERANCE = 1e-4
 def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str]) -> bytes:
     """The module as ONNX, in evaluation mode, for any number of images of one shape; the same module gives the same bytes.
 
-    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs, or, where it gives them by
-    name, of those that are wanted. The weights that its backbone began with are told in it, with their licence: see
+    ``example``: ``(C, Y, X)`` or ``(C, Z, Y, X)`` of one image, uint8. ``names``: of the module's outputs, or, where it gives them
+    by name, of those that are wanted. The weights that its backbone began with are told in it, with their licence: see
     `medloop.networks.running.about`.
     """
     still = copy.deepcopy(module).cpu().float().eval()

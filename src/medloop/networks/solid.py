@@ -48,7 +48,7 @@ class SolidSpec:
 class SolidBackbone(torch.nn.Module):
     """``(N, C, Z, Y, X)`` uint8, or float from 0 to 255, to maps ``(N, C_i, Z_i, Y_i, X_i)``, shallow to deep.
 
-    Volumes are padded behind to whole cells of the deepest map.
+    Beyond its end a volume goes on as it ends, up to whole cells of the deepest map.
     """
 
     def __init__(self, spec: SolidSpec) -> None:
@@ -61,12 +61,11 @@ class SolidBackbone(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """The maps."""
+        cell = self.spec.reduce * 2 ** (self.spec.levels - 1)
+        beyond = [-int(side) % cell for side in pixels.shape[2:]]
         values = (pixels.to(next(self.parameters()).dtype) / 255 - _GREY) / _SPREAD
-        if self.spec.reduce > 1:
-            values = avg_pool3d(values, self.spec.reduce, ceil_mode=True)
-        cell = 2 ** (self.spec.levels - 1)
-        beyond = [-int(side) % cell for side in values.shape[2:]]
-        values = self.first(pad(values, (0, beyond[2], 0, beyond[1], 0, beyond[0])))
+        values = pad(values, (0, beyond[2], 0, beyond[1], 0, beyond[0]), mode="replicate")
+        values = self.first(avg_pool3d(values, self.spec.reduce) if self.spec.reduce > 1 else values)
         maps = []
         for layer in self.down:
             values = layer(values)

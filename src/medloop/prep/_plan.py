@@ -15,6 +15,8 @@ VOXELS = 96**3
 SIDE = 224
 """Longer side of prepared pictures that are larger than this."""
 _ALIKE = 1.6
+_SPARE = 1.2
+"""How far volumes may exceed the budget and stay as they are: a resampling by a few percent only blurs."""
 _WORLD = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
 _SOFT_TISSUE = (-160.0, 240.0)
 _LUNG = (-1350.0, 150.0)
@@ -139,7 +141,7 @@ def _within_budget(extent: Floats, native: Floats, voxels: int) -> tuple[list[fl
 
     No axis is finer than ``native`` (nothing is invented); what a coarse axis leaves of the budget goes to the others, alike.
     """
-    coarse = np.full(3, float(np.prod(extent / native)) <= voxels)
+    coarse = np.full(3, float(np.prod(extent / native)) <= _SPARE * voxels)
     spacing = native.astype(np.float64)
     while not coarse.all():
         fixed = float(np.prod(extent[coarse] / native[coarse]))

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medloop.compute import Compute
 from medloop.errors import InputError, Unreadable
+from medloop.progress import QUIET, Progress
 from medloop.readers import _walk, channels
+from medloop.readers._places import affine, places
 from medloop.types import ImageRef, Rejected
 
 if TYPE_CHECKING:
@@ -72,10 +75,12 @@ class Channels:
         return None if found is None else "/".join(group for group in found.groups() if group)
 
 
-def join(collection: Collection, asked: Channels) -> Collection:
+def join(
+    collection: Collection, asked: Channels, *, cache: Path | None = None, compute: Compute, tell: Progress = QUIET
+) -> Collection:
     """The collection with one image for each case; what belongs to no channel, or to a case that lacks one, is rejected.
 
-    Raises `InputError` where no case is whole.
+    ``cache``: folder in which it is kept where images lie. Raises `InputError` where no case is whole.
     """
     cases: dict[str, list[ImageRef]] = defaultdict(list)
     left: list[tuple[ImageRef, str]] = []
@@ -87,10 +92,12 @@ def join(collection: Collection, asked: Channels) -> Collection:
             left.append((ref, f"--case-by '{asked.case_by}' does not fit its name"))
         else:
             cases[case or collection.root.name].append(ref)
+    known = places([ref for refs in cases.values() for ref in refs], cache=cache, compute=compute, tell=tell)
     made = []
     for case, refs in cases.items():
         try:
-            made.append(channels.reference(case, _chosen(refs, asked)))
+            members = _chosen(refs, asked)
+            made.append(channels.reference(case, members, {name: affine(ref, known) for name, ref in members.items()}))
         except Unreadable as error:
             left += [(ref, f"the case {case} cannot be used: {error}") for ref in refs]
     if not made:

@@ -45,15 +45,15 @@ def assemble(scans: Sequence[Scanned]) -> Assembled:
     return Assembled()
 
 
-def reference(name: str, members: Mapping[str, ImageRef]) -> ImageRef:
-    """The image ``name`` whose channels are ``members`` by name, in their order. Only headers are read.
+def reference(name: str, members: Mapping[str, ImageRef], places: Mapping[str, Array | None]) -> ImageRef:
+    """The image ``name`` whose channels are ``members`` by name, in their order; ``places``: their LPS affines, None where unknown.
 
     Raises `Unreadable` for images that cannot be one: in colour or of several channels, of several patients, of other numbers of
     time points, or of other sizes where nothing says where they lie.
     """
     refs = list(members.values())
     first = refs[0]
-    off = _checked(members)
+    off = _checked(members, places)
     item = json.dumps([_said(channel, ref) for channel, ref in members.items()], separators=(",", ":"))
     kind = np.result_type(*(np.dtype(ref.dtype) for ref in refs), *([np.float32] if off else []))
     stamps = "\0".join((item, *(ref.stamp for ref in refs)))
@@ -96,7 +96,9 @@ def read(ref: ImageRef) -> Image:
 def affine(ref: ImageRef) -> Array | None:
     """LPS affine of the first channel, from its header where its reader can. Raises `Unreadable`."""
     _, member = next(_members(ref))
-    return _affine(member)
+    reader = registry.load("readers", member.reader)
+    found: Array | None = reader.affine(member) if hasattr(reader, "affine") else reader.read(member).affine_lps
+    return found
 
 
 def _said(name: str, ref: ImageRef) -> dict[str, Json]:
@@ -114,7 +116,7 @@ def _members(ref: ImageRef) -> Iterator[tuple[str, ImageRef]]:
         yield said["name"], replace(ref, **of_files, shape=tuple(said["shape"]), dtype=said["dtype"])
 
 
-def _checked(members: Mapping[str, ImageRef]) -> list[str]:
+def _checked(members: Mapping[str, ImageRef], places: Mapping[str, Array | None]) -> list[str]:
     """The names of the channels that must be resampled. Raises `Unreadable` for what cannot be joined."""
     (one, first), *others = members.items()
     for name, ref in members.items():
@@ -126,8 +128,7 @@ def _checked(members: Mapping[str, ImageRef]) -> list[str]:
     patients = {ref.patient for ref in members.values()} - {None}
     if len(patients) > 1:
         raise Unreadable(f"its files are of {len(patients)} patients")
-    here = _affine(first) if others else None
-    return [name for name, ref in others if not _alike(one, first.shape[2:], here, name, ref.shape[2:], _affine(ref))]
+    return [name for name, ref in others if not _alike(one, first.shape[2:], places[one], name, ref.shape[2:], places[name])]
 
 
 def _alike(one: str, size: Sequence[int], here: Array | None, name: str, other: Sequence[int], there: Array | None) -> bool:
@@ -142,15 +143,6 @@ def _alike(one: str, size: Sequence[int], here: Array | None, name: str, other: 
     if ((places.max(axis=0) < -0.5) | (places.min(axis=0) > np.array(other[::-1]) - 0.5)).any():
         raise Unreadable(f"{name} shows another part of the body than {one}: they do not overlap")
     return tuple(size) == tuple(other) and bool(np.abs(places - corners).max() <= _NEAR)
-
-
-def _affine(ref: ImageRef) -> Array | None:
-    reader = registry.load("readers", ref.reader)
-    try:
-        found: Array | None = reader.affine(ref) if hasattr(reader, "affine") else None
-    except OSError as error:
-        raise Unreadable(f"it cannot be read from the disk: {error.strerror or error}") from None
-    return found
 
 
 def _on_grid(image: Image, first: Image) -> Array:

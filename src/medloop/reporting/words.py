@@ -50,7 +50,9 @@ STRUCTURED: Mapping[str, Term] = {
     "iou": Term("Intersection over union", "What outline and truth share over what either covers."),
     "iou_whole": Term("Intersection over union of the whole", "The same with all classes joined into one."),
     "hd95_mm": Term("Hausdorff 95 % (mm)", "95 of 100 points of either border are no farther than this from the other."),
-    "hd95_px": Term("Hausdorff 95 % (px)", "The same in pixels: sizes in mm are not known."),
+    "hd95_px": Term(
+        "Hausdorff 95 % (px)", "As far 95 of 100 points of either border are from the other, at most; sizes in mm are not known."
+    ),
     "hd95_mm_whole": Term("Hausdorff 95 % of the whole (mm)", "The same with all classes joined into one."),
     "hd95_px_whole": Term("Hausdorff 95 % of the whole (px)", "The same with all classes joined into one."),
     "surface_dice": Term("Surface Dice", "Share of both borders that lie within 2 mm of each other."),

@@ -15,6 +15,7 @@ from scipy.ndimage import maximum_filter
 from scipy.special import expit
 
 from medloop.evaluation.rectangles import Boxes, volumes
+from medloop.targets._box_solid import in_slice
 from medloop.types import Array, Floats
 
 MOST = 100
@@ -28,11 +29,11 @@ _LEAST = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxMaps:
-    """What a network should say of N pictures with K classes.
+    """What a network should say of N pictures, or of the slices of N volumes, with K classes.
 
-    ``centres``: ``(N, K, Y, X)`` from 0 to 1, 1 at the cell of a centre. ``sizes``: ``(N, 4, Y, X)``, from the cell's middle to the
-    upper, left, lower and right edge, in pixels of the input. ``weights``: ``(N, Y, X)``, how much a cell's sizes count; each box
-    counts the same. ``known``: ``(N,)``. All float32 but ``known``.
+    ``centres``: ``(N, K, [Z,] y, x)`` from 0 to 1, 1 at the cell of a centre. ``sizes``: ``(N, 4, [Z,] y, x)``, from the cell's
+    middle to the upper, left, lower and right edge, in pixels of the input. ``weights``: ``(N, [Z,] y, x)``, how much a cell's
+    sizes count; each box counts the same in a slice. ``known``: ``(N,)``. All float32 but ``known``.
     """
 
     centres: Floats
@@ -41,8 +42,11 @@ class BoxMaps:
     known: NDArray[np.bool_]
 
 
-def encode(boxes: Sequence[Boxes], known: Array, classes: int, shape: tuple[int, int], stride: int) -> BoxMaps:
-    """Maps of ``shape`` ``(Y, X)`` cells of ``stride`` pixels for flat pictures. A box whose centre lies outside is left out."""
+def encode(boxes: Sequence[Boxes], known: Array, classes: int, shape: Sequence[int], stride: int) -> BoxMaps:
+    """Maps of ``shape`` ``(y, x)`` cells of ``stride`` pixels for pictures, ``(Z, y, x)`` for volumes, slice by slice.
+
+    A box whose centre lies outside is left out.
+    """
     count = len(boxes)
     maps = BoxMaps(
         np.zeros((count, classes, *shape), np.float32),
@@ -51,14 +55,20 @@ def encode(boxes: Sequence[Boxes], known: Array, classes: int, shape: tuple[int,
         np.asarray(known, bool),
     )
     for place in range(count):
-        if maps.known[place]:
-            _draw(boxes[place], maps, place, stride)
+        if not maps.known[place]:
+            continue
+        if len(shape) == 2:
+            _draw(boxes[place], (maps.centres[place], maps.sizes[place], maps.weights[place]), stride)
+            continue
+        for z in range(shape[0]):
+            _draw(in_slice(boxes[place], z), (maps.centres[place, :, z], maps.sizes[place, :, z], maps.weights[place, z]), stride)
     return maps
 
 
-def _draw(boxes: Boxes, maps: BoxMaps, place: int, stride: int) -> None:
-    """Larger boxes first: where hills meet, a cell's sizes are those of the smaller box."""
-    rows, columns = maps.weights.shape[1:]
+def _draw(boxes: Boxes, maps: tuple[Floats, Floats, Floats], stride: int) -> None:
+    """Onto centres, sizes and weights. Larger boxes first: where hills meet, a cell's sizes are those of the smaller box."""
+    centres, all_sizes, weights = maps
+    rows, columns = weights.shape
     for number in np.argsort(-volumes(boxes.edges), kind="stable"):
         y0, x0, y1, x1 = boxes.edges[number, [1, 2, 4, 5]]
         cell_y, cell_x = int((y0 + y1) / 2 // stride), int((x0 + x1) / 2 // stride)
@@ -67,15 +77,15 @@ def _draw(boxes: Boxes, maps: BoxMaps, place: int, stride: int) -> None:
         hill_y = _hill(rows, cell_y, (y1 - y0) / stride)
         hill_x = _hill(columns, cell_x, (x1 - x0) / stride)
         hill = hill_y[:, None] * hill_x[None, :]
-        centre = maps.centres[place, boxes.classes[number]]
+        centre = centres[boxes.classes[number]]
         np.maximum(centre, hill, out=centre)
         top = hill > _LEAST
         at_y, at_x = (np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride
         sizes = np.broadcast_arrays((at_y - y0)[:, None], (at_x - x0)[None], (y1 - at_y)[:, None], (x1 - at_x)[None])
         top &= np.min(sizes, axis=0) > 0
         top[cell_y, cell_x] = True
-        maps.sizes[place][:, top] = np.stack(sizes)[:, top]
-        maps.weights[place][top] = (hill / hill[top].sum())[top]
+        all_sizes[:, top] = np.stack(sizes)[:, top]
+        weights[top] = (hill / hill[top].sum())[top]
 
 
 def _hill(cells: int, middle: int, side: float) -> Floats:

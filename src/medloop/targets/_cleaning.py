@@ -21,6 +21,7 @@ _LEVELS = 200
 _THRESHOLDS = (np.arange(_LEVELS) + 0.5) / _LEVELS
 _SIZES = np.unique(np.r_[0, np.rint(np.geomspace(2, 100_000, 60))]).astype(np.int64)
 _ROUNDS = 3
+_BLOCK = 1_000_000
 _WORTH = 0.0001
 """Gain in mean Dice below which nothing is changed."""
 
@@ -59,13 +60,12 @@ class Cleaning:
 
 def clean(scores: Array, cleaning: Cleaning) -> NDArray[np.uint8]:
     """Scores ``(K + 1, Z, Y, X)``, float or uint8, to a mask ``(Z, Y, X)``."""
-    strength = _strength(scores, cleaning.thresholds)
-    mask = np.asarray(np.argmax(strength, axis=0), np.uint8)
+    mask = _winners(scores, cleaning.thresholds)
     for k, smallest in enumerate(cleaning.smallest, 1):
         if smallest > 1 and (mask == k).any():
             labels, voxels = parts(mask == k)
             small = (voxels < smallest)[labels] & (labels > 0)
-            mask[small] = _rival(strength[:, small], k)[0]
+            mask[small] = _rival(_strength(scores[:, small], cleaning.thresholds), k)[0]
     return mask
 
 
@@ -132,13 +132,15 @@ def _by_threshold(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, k: i
     mean = _Mean()
     for scores, truth in cases:
         side = len(scores)
-        judged = truth != UNKNOWN
-        seen = scores[:, judged]
-        rival, share = _rival(_strength(seen, cleaning.thresholds), k, own=seen[k])
-        level = (share * _LEVELS + 0.5).astype(np.int64)
-        cell = (level * side + truth[judged]) * side + rival
-        counts = np.bincount(cell, minlength=(_LEVELS + 1) * side * side).reshape(-1, side, side)
-        mean.add(overlap.dice(_moved(counts, k)[:-1]))
+        counts = np.zeros((_LEVELS + 1) * side * side, np.int64)
+        for slab in _slabs(truth):
+            judged = truth[slab] != UNKNOWN
+            seen = scores[:, slab][:, judged]
+            rival, share = _rival(_strength(seen, cleaning.thresholds), k, own=seen[k])
+            level = (share * _LEVELS + 0.5).astype(np.int64)
+            cell = (level * side + truth[slab][judged]) * side + rival
+            counts += np.bincount(cell, minlength=len(counts))
+        mean.add(overlap.dice(_moved(counts.reshape(-1, side, side), k)[:-1]))
     return mean.over_classes()
 
 
@@ -147,12 +149,11 @@ def _by_size(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, k: int) -
     mean = _Mean()
     for scores, truth in cases:
         side = len(scores)
-        strength = _strength(scores, cleaning.thresholds)
-        mask = np.argmax(strength, axis=0)
+        mask = _winners(scores, cleaning.thresholds)
         labels, voxels = parts(mask == k)
         judged = (labels > 0) & (truth != UNKNOWN)
         step = np.searchsorted(_SIZES, voxels, side="right")[labels[judged]] - 1
-        cell = (step * side + truth[judged]) * side + _rival(strength[:, judged], k)[0]
+        cell = (step * side + truth[judged]) * side + _rival(_strength(scores[:, judged], cleaning.thresholds), k)[0]
         counts = np.bincount(cell, minlength=len(_SIZES) * side * side).reshape(-1, side, side)
         rest = overlap.confusion(truth, np.where(labels > 0, UNKNOWN, mask), side - 1)
         rest[:, 0] -= np.bincount(truth[judged], minlength=side)
@@ -165,6 +166,20 @@ def _moved(counts: Integers, k: int) -> Integers:
     lost = np.cumsum(counts, axis=0)
     lost[:, :, k] += (lost[-1] - lost).sum(axis=2)
     return lost
+
+
+def _winners(scores: Array, thresholds: tuple[float, ...]) -> NDArray[np.uint8]:
+    """The class ``(Z, Y, X)`` that wins each voxel, before parts are looked at."""
+    mask = np.empty(scores.shape[1:], np.uint8)
+    for slab in _slabs(mask):
+        mask[slab] = np.argmax(_strength(scores[:, slab], thresholds), axis=0)
+    return mask
+
+
+def _slabs(volume: Array) -> Iterator[slice]:
+    """A few slices at a time, so that memory does not grow with the volume."""
+    step = max(1, _BLOCK // max(1, volume[0].size))
+    return (slice(start, start + step) for start in range(0, len(volume), step))
 
 
 def _strength(scores: Array, thresholds: tuple[float, ...]) -> Floats:

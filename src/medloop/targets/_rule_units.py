@@ -8,7 +8,7 @@ from medloop.errors import InputError, unknown_name
 
 _LENGTH, _AREA, _VOLUME, _PLAIN = "a length", "an area", "a volume", "a number without unit"
 _PIXELS = {"px": "a length in pixels", "px2": "a number of pixels", "px3": "a number of voxels"}
-_UNITS: Mapping[str, tuple[str, float]] = {
+UNITS: Mapping[str, tuple[str, float]] = {
     "": (_PLAIN, 1.0),
     **{name: (kind, 1.0) for name, kind in _PIXELS.items()},
     "um": (_LENGTH, 1e-3),
@@ -29,32 +29,32 @@ _SPELLED = {"µm": "um", "mm²": "mm2", "cm²": "cm2", "mm³": "mm3", "cm³": "c
 def unit(name: str) -> str:
     """The unit as it is written here. Raises `InputError` with the nearest ones for what is none."""
     plain = _SPELLED.get(name, name)
-    if plain not in _UNITS:
-        raise unknown_name("unit", name, [each for each in _UNITS if each])
+    if plain not in UNITS:
+        raise unknown_name("unit", name, [each for each in UNITS if each])
     return plain
 
 
 def same_kind(first: str, second: str) -> bool:
     """Whether one can be told in the other. Units that are not known here (HU) are equal to themselves alone."""
-    if first in _UNITS and second in _UNITS:
-        return _UNITS[first][0] == _UNITS[second][0]
+    if first in UNITS and second in UNITS:
+        return UNITS[first][0] == UNITS[second][0]
     return first == second
 
 
 def factor(old: str, new: str) -> float:
     """How many ``new`` one ``old`` is."""
-    return 1.0 if old == new else _UNITS[old][1] / _UNITS[new][1]
+    return 1.0 if old == new else UNITS[old][1] / UNITS[new][1]
 
 
 def fitting(measured: str) -> list[str]:
     """The units that something measured in this one can be told in."""
-    return [name for name in _UNITS if name and same_kind(name, measured)] if measured in _UNITS else [measured]
+    return [name for name in UNITS if name and same_kind(name, measured)] if measured in UNITS else [measured]
 
 
 def wrong(rule: str, given: str, measure: str, measured: Sequence[str]) -> InputError:
     """The error for a rule whose unit is not one of what it is about, which comes in one of ``measured``."""
     first = measured[0]
-    kind = _UNITS[first][0] if first in _UNITS else f"in {first}"
+    kind = UNITS[first][0] if first in UNITS else f"in {first}"
     allowed = ", ".join(name for each in measured for name in fitting(each)) or "no unit"
     got = f"gives the unit '{given}'" if given else "gives no unit"
     return InputError(

@@ -53,6 +53,13 @@ def boxed(solid: Solid, margin: int = 0) -> tuple[slice, ...]:
     return tuple(slice(max(0, int(line[0]) - margin), int(line[-1]) + 1 + margin) for line in lines)
 
 
+def voxel_size(spacing_mm: SpacingMm | None, *, flat: bool) -> float:
+    """What one voxel counts: mm2 of a picture, ml of a volume, 1 where the spacing is unknown."""
+    if spacing_mm is None:
+        return 1.0
+    return spacing_mm[1] * spacing_mm[2] if flat else float(np.prod(spacing_mm)) / 1000
+
+
 def diameters(solid: Solid, spacing: SpacingMm, *, flat: bool) -> Diameters:
     """Longest distance between two points of the border (IBSI L0JK), and the width perpendicular to it.
 

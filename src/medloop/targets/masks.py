@@ -6,17 +6,14 @@ so that those of a whole collection can lie on disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from medloop.evaluation import overlap, surfaces, weighted
 from medloop.targets._cleaning import Cleaning, clean, learn_cleaning
 from medloop.targets._components import Instances, instances
 from medloop.targets._drawing import colour, contoured, filled
-from medloop.types import UNKNOWN, Array, Findings, Floats, Integers, Metric, SpacingMm, Target, TargetKind
+from medloop.targets._mask_figures import MaskTally, compared, merit, metrics, tally
+from medloop.types import UNKNOWN, Array, Findings, Floats, Target, TargetKind
 
 __all__ = [
     "KIND",
@@ -25,6 +22,7 @@ __all__ = [
     "MaskTally",
     "clean",
     "colour",
+    "compared",
     "decode",
     "instances",
     "learn_cleaning",
@@ -40,20 +38,6 @@ __all__ = [
 KIND = TargetKind.MASKS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MaskTally:
-    """What one case adds to the figures of masks of K classes, and of all joined where there are several (P parts).
-
-    ``confusion``: ``(K + 1, K + 1)`` voxels, rows are the truth. ``hd95`` and ``surface_dice``: ``(P,)``, NaN where undefined, in
-    ``unit``: ``mm``, or ``px`` where the spacing is unknown.
-    """
-
-    confusion: Integers
-    hd95: Floats
-    surface_dice: Floats
-    unit: str
-
-
 def decode(scores: Array) -> NDArray[np.uint8]:
     """Scores ``(K + 1, Z, Y, X)`` to the class of each voxel ``(Z, Y, X)``; of equal scores the first wins."""
     return np.asarray(np.argmax(scores, axis=0), np.uint8)
@@ -62,28 +46,6 @@ def decode(scores: Array) -> NDArray[np.uint8]:
 def quantised(scores: Floats) -> NDArray[np.uint8]:
     """Probabilities from 0 to 1 as 0 to 255."""
     return np.asarray(np.rint(np.clip(scores, 0, 1) * 255), np.uint8)
-
-
-def tally(target: Target, found: Findings, truth: Findings, spacing_mm: SpacingMm | None) -> MaskTally:
-    """Both masks ``(Z, Y, X)`` are on one grid; without an answer nothing was found."""
-    if truth.mask is None:
-        raise ValueError("a case without a true mask is not judged")
-    answer = found.mask if found.mask is not None else np.zeros_like(truth.mask)
-    apart = surfaces.compare(truth.mask, answer, len(target.classes), spacing_mm)
-    counts = overlap.confusion(truth.mask, answer, len(target.classes))
-    return MaskTally(counts, apart.hd95, apart.surface_dice, apart.unit)
-
-
-def merit(tally: MaskTally) -> float:
-    """Mean Dice of the classes that truth or answer have."""
-    return float(weighted.mean_known(overlap.dice(tally.confusion)))
-
-
-def metrics(target: Target, tallies: Sequence[MaskTally], patients: Integers, seed: int = 0) -> dict[str, Metric]:
-    """Dice and IoU (`medloop.evaluation.overlap`), then distances (`medloop.evaluation.surfaces`)."""
-    confusions = np.stack([each.confusion for each in tallies])
-    figures = overlap.score(target.classes, confusions, patients, seed)
-    return figures | surfaces.score(target.classes, tallies, patients, seed)
 
 
 def slice_of(found: Findings, truth: Findings | None = None) -> int:

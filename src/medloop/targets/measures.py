@@ -22,7 +22,7 @@ from medloop.evaluation import agreement
 from medloop.targets import masks
 from medloop.targets._components import instances, largest
 from medloop.targets._inside import intensities, sharpness
-from medloop.targets._solid import Diameters, Solid, boxed, diameters, shape
+from medloop.targets._solid import Diameters, Solid, boxed, diameters, shape, voxel_size
 from medloop.types import UNKNOWN, Array, Findings, Floats, Image, Integers, Json, Metric, SpacingMm, Target, TargetKind
 
 KIND = TargetKind.MEASURES
@@ -119,7 +119,7 @@ def measure(mask: Array, spacing_mm: SpacingMm | None, classes: Sequence[str], i
 def parts(mask: Array, spacing_mm: SpacingMm | None, classes: Sequence[str]) -> tuple[Part, ...]:
     """Every connected part of every class, the largest of a class first: each lesion apart, with its diameters."""
     found, flat = instances(mask), mask.shape[0] == 1
-    sizes = found.sizes * _unit_size(spacing_mm, flat)
+    sizes = found.sizes * voxel_size(spacing_mm, flat=flat)
     given = []
     for number, (value, size, box) in enumerate(zip(found.classes, sizes, ndimage.find_objects(found.labels), strict=True), 1):
         alone = found.labels[box] == number
@@ -170,7 +170,7 @@ def picture(rgb: Array, target: Target, found: Findings, truth: Findings | None 
 def _of_class(inside: Solid, spacing_mm: SpacingMm | None, image: Array | None) -> list[float]:
     """The measures of one class from its count on."""
     flat, spacing = inside.shape[0] == 1, spacing_mm or (1.0, 1.0, 1.0)
-    unit = _unit_size(spacing_mm, flat)
+    unit = voxel_size(spacing_mm, flat=flat)
     if not inside.any():
         return [0.0, 0.0, 0.0, *[np.nan] * ((7 if flat else 8) + (0 if image is None else 5))]
     box = boxed(inside, margin=4)
@@ -183,10 +183,3 @@ def _of_class(inside: Solid, spacing_mm: SpacingMm | None, image: Array | None) 
         seen = image[box]
         values += [sharpness(solid, seen, spacing, flat=flat), *intensities(seen[inside[box]])]
     return values
-
-
-def _unit_size(spacing_mm: SpacingMm | None, flat: bool) -> float:
-    """What one voxel counts: mm2, ml, or 1 where the spacing is unknown."""
-    if spacing_mm is None:
-        return 1.0
-    return spacing_mm[1] * spacing_mm[2] if flat else float(np.prod(spacing_mm)) / 1000

@@ -46,13 +46,16 @@ from medloop.errors import InputError
 from medloop.evaluation import intervals, weighted
 from medloop.targets import _rule_reading as reading
 from medloop.targets._rule_checks import allowed, check, enclosed
-from medloop.targets._rule_nouns import Rule, Rules, Vocabulary
+from medloop.targets._rule_nouns import KINDS, Rule, Rules, Vocabulary
 from medloop.targets._rule_penalties import Penalty, penalties
+from medloop.targets._rule_units import UNITS
 from medloop.targets.measures import describe
 from medloop.types import Integers, Json, Metric, Target, TargetKind, Violation
 
 __all__ = [
     "KIND",
+    "KINDS",
+    "UNITS",
     "Penalty",
     "Rule",
     "Rules",
@@ -83,7 +86,7 @@ def vocabulary(targets: Sequence[Target], flat: bool | None = None, spacing: boo
     boxes = next((target.classes for target in targets if target.kind is TargetKind.BOXES), ())
     found: dict[str, tuple[str, ...]] = {}
     for each in (True, False) if flat is None else (flat,):
-        sizes, pixels = (describe(masks, flat=each, physical=physical, image=True) for physical in (True, False))
+        sizes, pixels = (describe(masks, flat=each, physical=physical, image=False) for physical in (True, False))
         found |= {name: tuple(units) for name, *units in zip(sizes.classes, sizes.units, pixels.units, strict=True)}
     for target in targets:
         if target.kind is TargetKind.MEASURES:

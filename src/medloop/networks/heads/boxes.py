@@ -16,7 +16,7 @@ _RARE = -4.6
 """Before anything is learnt a centre is as likely as 1 in 100: else the many empty cells would drown the first steps."""
 _FIRST_SIZE = 1.1
 _LARGEST = 6.0
-_EDGES = 2.0
+_EDGES = 5.0
 
 
 class BoxHead(torch.nn.Module):

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medloop.errors import InputError
+from medloop.networks import costs, onnx, solid
+from medloop.networks.joint import Joint, JointSpec
+from medloop.networks.multitask import MultitaskSpec
+from medloop.networks.solid import Solid, SolidSpec
+
+SMALL = SolidSpec(filters=4, levels=3)
+
+
+def _balls(count=6):
+    """``(N, 1, 9, 12, 10)`` uint8: balls of two sizes somewhere in noise, with their masks."""
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(side) for side in (9, 12, 10)], indexing="ij"))
+    middle = rng.uniform(3, 6, (count, 3, 1, 1, 1))
+    inside = ((grid - middle) ** 2).sum(axis=1) < np.where(np.arange(count) % 2, 9, 3)[:, None, None, None]
+    pixels = rng.integers(0, 60, inside.shape) + 150 * inside
+    return torch.from_numpy(pixels[:, None].astype(np.uint8)), torch.from_numpy(inside.astype(np.uint8))
+
+
+def _net(spec=SMALL, **asked):
+    torch.manual_seed(0)
+    return Solid(solid.build(spec), MultitaskSpec(**asked)).eval()
+
+
+@pytest.mark.parametrize("spec", [SMALL, SolidSpec(filters=4, levels=2, reduce=2)], ids=["whole", "reduced"])
+def test_answers_for_any_size_and_onnx(spec):
+    net, (pixels, _) = _net(spec, columns=2, masks=1, measures=3, embedding=4, kinds=2), _balls(2)
+    with torch.inference_mode():
+        found = net(pixels)
+        flat = net(pixels[:, :, 4])
+    assert {name: tuple(each.shape[1:]) for name, each in found.items()} == {
+        "classes": (2,),
+        "masks": (2, 9, 12, 10),
+        "measures": (3,),
+        "embedding": (4,),
+    }
+    assert flat["masks"].shape == (2, 2, 12, 10)
+    assert onnx.check(onnx.write(net, pixels.shape[1:], net.spec.outputs), net, pixels.numpy()) < onnx.TOLERANCE
+
+
+def test_balls_are_outlined_and_told_apart():
+    net, (pixels, truth) = _net(columns=1, masks=1), _balls()
+    joint = Joint(net, costs.of(["masks"]), JointSpec())
+    optimiser = torch.optim.AdamW(joint.parameters(), 1e-2)
+    for _ in range(30):
+        optimiser.zero_grad()
+        joint.loss(joint(pixels), {"masks": truth}).backward()
+        optimiser.step()
+    with torch.inference_mode():
+        found = net(pixels)["masks"].argmax(dim=1)
+    assert float(2 * (found & truth).sum() / (found.sum() + truth.sum())) > 0.9
+
+
+def test_blocks_states_and_specs():
+    net, other = _net(columns=2, masks=1), _net(columns=2, masks=1)
+    blocks = net.blocks()
+    assert sorted(id(each) for block in blocks for each in block) == sorted(id(each) for each in net.parameters())
+    assert len(blocks) == 1 + SMALL.levels + 1
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(net.parameters(), other.parameters(), strict=True))
+    state = {name: each + 1 for name, each in net.backbone.state_dict().items()}
+    again = solid.build(SMALL, state=state)
+    assert all(torch.equal(each, state[name]) for name, each in again.state_dict().items())
+    assert SolidSpec.from_json(json.loads(json.dumps(SMALL.to_json()))) == SMALL
+
+
+@pytest.mark.parametrize("asked", [{"boxes": 1}, {"image": True}, {"columns": 1, "regions": (1, 2)}, {"masks": 1, "context": 1}])
+def test_what_it_cannot_is_refused(asked):
+    with pytest.raises(InputError) as caught:
+        _net(**asked)
+    assert caught.value.code == "solid-network"
+
+
+def test_no_module_brings_monai_along():
+    """Importing it takes seconds: it is asked for by name where it is used."""
+    source = Path(solid.__file__).parents[1]
+    bringing = [
+        path.name
+        for path in source.rglob("*.py")
+        if "networks.solid import" in (said := path.read_text()) or "networks import solid" in said
+    ]
+    assert bringing == []
