@@ -58,7 +58,7 @@ def fit(job: FitJob) -> Fitted:
     told = _rules(settings, job)
     folder = _folder(job, settings)
     oof = Scores.of(job, settings, None if folder is None else folder / "out-of-fold")
-    ground = Ground(job, settings, found, oof)
+    ground = Ground(job, settings, found, oof, rules.penalties(told) if told else ())
     work = Work(ground, _folds(job, settings), folder)
     ready = job.clock()
     raw, rows = work.cross_validated()

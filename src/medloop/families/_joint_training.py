@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from medloop.networks import costs, losses
 from medloop.networks.joint import Joint
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
+from medloop.targets.rules import Penalty
 from medloop.torch_compat import torch
 from medloop.types import Array, Floats, Integers, TargetKind
 
@@ -62,11 +63,14 @@ class Sampled:
 class Ground:
     """What all trainings of a job have in common: the network they begin with, and what is known of the cases.
 
-    Rows are positions among the n training cases. ``oof``: where out-of-fold answers of structured targets go.
+    Rows are positions among the n training cases. ``oof``: where out-of-fold answers of structured targets go. ``pulls``: what
+    rules cost while masks of whole images are learnt.
     """
 
-    def __init__(self, job: FitJob, settings: Settings, found: Begun | None, oof: Scores | None = None) -> None:
-        self.job, self.settings, self.oof = job, settings, oof
+    def __init__(
+        self, job: FitJob, settings: Settings, found: Begun | None, oof: Scores | None = None, pulls: Sequence[Penalty] = ()
+    ) -> None:
+        self.job, self.settings, self.oof, self.pulls = job, settings, oof, tuple(pulls)
         own = np.nan_to_num(job.values) if job.dataset.target.kind is TargetKind.NUMBER else job.values
         known = job.class_known
         _, self.mean, self.deviation = standardised(job.dataset.target, own[known] if known.any() else own)
@@ -96,6 +100,7 @@ class Ground:
             "measures": net.measures,
             "image": net.image,
             "embedding": net.embedding,
+            "rules": net.masks and self.views.whole and self.pulls,
         }
         return tuple(name for name, wanted in asked.items() if wanted)
 
@@ -160,7 +165,7 @@ class Ground:
         job, settings = self.job, self.settings
         items = self.views.items(seen)
         weights = {name: each for name, each in settings.joint.weights.items() if name in targets}
-        joint = Joint(net, costs.of(targets, self._loss(seen)), dataclasses.replace(settings.joint, weights=weights))
+        joint = Joint(net, costs.of(targets, self._loss(seen), self.pulls), dataclasses.replace(settings.joint, weights=weights))
         return Lesson(
             net=joint,
             loss=joint.loss,
