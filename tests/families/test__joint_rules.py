@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from medloop.families import _joint_training, _joint_tuning
+from medloop.errors import InputError
+from medloop.families import _joint_fitting, _joint_training, _joint_tuning
 from medloop.families._joint_truth import Changes, Known
 from medloop.learning import augment
 from medloop.learning.augment import Augmentation
@@ -81,6 +82,14 @@ def test_rules_are_learnt_of_whole_images_only(job):
         job, recipe=dataclasses.replace(job.recipe, parameters=job.recipe.parameters | {"patch": [0, 10, 10]})
     )
     assert _ground(parts, _pulls(job))[1].targets == ("masks",)
+
+
+def test_rules_in_mm_are_refused_where_no_image_has_a_spacing(job):
+    settings = _joint_tuning.settings(job)
+    assert len(_joint_fitting._rules(settings, job)) == 1
+    unknown = dataclasses.replace(job.geometry, spacing_mm=np.full((12, 3), np.nan))
+    with pytest.raises(InputError, match="px2"):
+        _joint_fitting.fit(dataclasses.replace(job, geometry=unknown))
 
 
 def _voxels(job, augmentation):

@@ -101,8 +101,16 @@ def _rules(settings: Settings, job: FitJob) -> rules.Rules | None:
         return None
     flat = job.arrays.shape[1] == 1
     if "\n" in settings.rules or "=" in settings.rules:
-        return rules.parse(settings.rules, settings.further, flat)
-    return rules.load(Path(settings.rules).expanduser(), settings.further, flat)
+        return rules.parse(settings.rules, settings.further, flat, _spaced(job))
+    return rules.load(Path(settings.rules).expanduser(), settings.further, flat, _spaced(job))
+
+
+def _spaced(job: FitJob) -> bool | None:
+    """Whether the training images say how large their voxels are; None where some do."""
+    if job.geometry is None:
+        return None
+    known = np.isfinite(job.geometry.spacing_mm[job.train]).all(axis=1)
+    return bool(known[0]) if known.all() == known.any() else None
 
 
 def _folds(job: FitJob, settings: Settings) -> Integers:
