@@ -1,6 +1,6 @@
 """``python -m bench`` lists the benchmarks; ``python -m bench NAME [--json]`` runs one and keeps its rows.
 
-A benchmark is a module ``bench/NAME.py`` with a docstring and a function ``rows() -> list[Row]``.
+A benchmark is a module ``bench/NAME.py`` with a docstring and a function ``rows() -> Iterable[Row]``; rows are kept as they come.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.core import Skipped, keep
+from bench.core import Row, Skipped, keep
 
 _NOT_BENCHES = {"core", "__main__"}
 
@@ -40,20 +40,24 @@ def main() -> int:
         for name in _names():
             print(f"{name:16} {_about(name)}")
         return 0
+    rows: list[Row] = []
     try:
-        rows = importlib.import_module(f"bench.{flags.name}").rows()
+        for row in importlib.import_module(f"bench.{flags.name}").rows():
+            keep(flags.name, [row])
+            rows.append(row)
+            print(_told(row), file=sys.stderr if flags.json else sys.stdout, flush=True)
     except Skipped as reason:
         print(f"{flags.name} skipped: {reason}", file=sys.stderr)
         return 2
-    keep(flags.name, rows)
     if flags.json:
         print(json.dumps({"rows": [asdict(row) for row in rows]}))
-        return 0
-    for row in rows:
-        beside = "" if row.baseline_figure is None else f"   {row.baseline}: {row.baseline_figure:.4g} {row.unit}"
-        times = "" if row.ratio is None else f"   {row.ratio:.2f} times"
-        print(f"{row.what}: {row.figure:.4g} {row.unit}{beside}{times}   {row.notes}".rstrip())
     return 0
+
+
+def _told(row: Row) -> str:
+    beside = "" if row.baseline_figure is None else f"   {row.baseline}: {row.baseline_figure:.4g} {row.unit}"
+    times = "" if row.ratio is None else f"   {row.ratio:.2f} times"
+    return f"{row.what}: {row.figure:.4g} {row.unit}{beside}{times}   {row.notes}".rstrip()
 
 
 if __name__ == "__main__":
