@@ -110,7 +110,7 @@ def _spaced(job: FitJob) -> bool | None:
     if job.geometry is None:
         return None
     known = np.isfinite(job.geometry.spacing_mm[job.train]).all(axis=1)
-    return bool(known[0]) if known.all() == known.any() else None
+    return bool(known.all()) if known.all() == known.any() else None
 
 
 def _folds(job: FitJob, settings: Settings) -> Integers:
