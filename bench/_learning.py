@@ -45,6 +45,12 @@ def value(result: LearnResult, metric: str) -> float:
     return float("nan") if found is None or found.value is None else float(found.value)
 
 
+def share(result: LearnResult) -> float:
+    """Cases judged over cases learnt from, of a held-out test."""
+    split = result.dataset.split
+    return split["test"] / (split["train"] + split["val"])
+
+
 def row(what: str, metric: str, result: LearnResult, *, seed: int = 0, baseline: tuple[str, float] = ("", float("nan"))) -> Row:
     """One figure of one result with its interval and its time, beside a baseline ``(name, figure)``."""
     found = result.test[metric]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench import _cells
-from bench._learning import Drawn, learnt, listed, place, recipe, value
+from bench._learning import Drawn, learnt, listed, place, recipe, share, value
 from bench.core import Row
 
 DRAWS = list(range(8))
@@ -28,6 +28,7 @@ _METRICS = {"balanced_accuracy": "classes", "dice_nucleus": "masks", "dice_whole
 def rows() -> Iterator[Row]:
     """A row for each way and figure, beside learning jointly; draws are paired."""
     found: dict[str, dict[str, list[float]]] = {way: {metric: [] for metric in _METRICS} for way in WAYS}
+    judged = 0.0
     for seed in DRAWS:
         for way, (targets, parameters) in WAYS.items():
             with place() as folder:
@@ -36,17 +37,18 @@ def rows() -> Iterator[Row]:
                 fraction = FRACTION if "classes" in targets else 1.0
                 file = recipe(folder, way.replace(", ", "-").replace(" ", "-"), **parameters)
                 result = learnt(**words, targets=targets, recipe=file, label_fraction=fraction, budget=BUDGET, seed=seed)
+            judged = share(result)
             for metric in _METRICS:
                 found[way][metric].append(value(result, metric))
     for way, (targets, _) in WAYS.items():
         for metric, target in _METRICS.items():
             if target in targets:
-                yield _row(way, metric, found[way][metric], found[_AGAINST][metric])
+                yield _row(way, metric, found[way][metric], found[_AGAINST][metric], judged)
 
 
-def _row(way: str, metric: str, values: list[float], joint: list[float]) -> Row:
-    drawn = Drawn.of(values)
-    gain = Drawn.of(list(np.subtract(values, joint)))
+def _row(way: str, metric: str, values: list[float], joint: list[float], judged: float) -> Row:
+    drawn = Drawn.of(values, judged)
+    gain = Drawn.of(list(np.subtract(values, joint)), judged)
     beside = "" if way == _AGAINST else f"difference from joint {gain.mean:+.3f}, {gain}; "
     return Row(
         what=f"wbc, {FRACTION:.0%} of the class labels, {BUDGET}, {way}: {metric}",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench import _cells
-from bench._learning import Drawn, learnt, told, value
+from bench._learning import Drawn, learnt, share, told, value
 from bench.core import Row
 from medloop.requests import LearnResult
 
@@ -35,10 +35,8 @@ def _learn(seed: int, words: dict[str, Any], **more: Any) -> LearnResult:
 
 def _gain(beside: str, both: list[LearnResult], other: list[LearnResult]) -> Row:
     with_masks, without = ([value(each, _METRIC) for each in results] for results in (both, other))
-    split = both[0].dataset.split
-    judged = split["test"] / (split["train"] + split["val"])
     gains = [one - two for one, two in zip(with_masks, without, strict=True)]
-    drawn = Drawn.of(gains, judged)
+    drawn = Drawn.of(gains, share(both[0]))
     better = sum(gain > 0 for gain in gains)
     spent = max(each.seconds for each in (*both, *other))
     return Row(
