@@ -16,7 +16,7 @@ from medloop.families._heads import standardised
 from medloop.families._job import FitJob
 from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
-from medloop.families._joint_tuning import Settings
+from medloop.families._joint_tuning import Settings, windows_each
 from medloop.families._training import fit_head
 from medloop.families._windows import through
 from medloop.learning import devices, stages
@@ -34,8 +34,6 @@ AT_ONCE = 32
 _SHOWN = 2000
 _TASTE = 3
 _FOREGROUND = 0.5
-_PER_CASE = 8
-"""Windows of one image in an epoch, at most about."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +155,7 @@ class Ground:
     @property
     def _per_case(self) -> int:
         """Windows of one case in an epoch."""
-        return min(len(self.views.places), _PER_CASE)
+        return windows_each(len(self.views.places), len(self.job.train))
 
     def _lesson(
         self, net: Multitask, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str
@@ -172,6 +170,7 @@ class Ground:
             train=Cases(images=self.views, rows=items, targets=items),
             plan=plan,
             seed=job.recipe.seed,
+            seen=int(np.prod(self.views.size)),
             augment=Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, job.recipe.seed),
             order=self._order(items, len(seen)),
             about=[settings.to_parameters(), self.known.digest(), list(targets)],
