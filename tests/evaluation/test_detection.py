@@ -74,6 +74,11 @@ def test_average_precision_is_that_of_pycocotools():
     assert _precisions(_matched(every)) == pytest.approx(_by_coco(coco, cocoeval, every), abs=1e-12)
 
 
+def test_average_precision_is_what_pycocotools_2_0_11_said():
+    expected = [0.24571742545746814, 0.5336214114342571, 0.47681184587922315, 0.5123158637174713, 0.6117365247060769]
+    assert _precisions(_matched(_drawn())) == pytest.approx(expected, abs=1e-9)
+
+
 def test_average_precision_by_hand():
     truth = _boxes(BOX, FAR)
     found = _boxes(BOX, (0, 90, 0, 1, 99, 9), FAR, scores=[0.9, 0.8, 0.7])

@@ -103,6 +103,13 @@ def test_masks_that_hold_nothing_at_all_are_refused(tmp_path, read_folder, write
     assert caught.value.code == "empty-masks"
 
 
+def test_names_of_values_that_no_mask_holds_are_refused_or_told(cells, read_folder):
+    with pytest.raises(InputError, match="their values are 128, 255") as caught:
+        read_folder(cells, masks="*.png", mask_classes="1=liver")
+    assert caught.value.code == "empty-masks"
+    assert "liver (in none of them)" in read_folder(cells, masks="*.png", mask_classes="255=nucleus,1=liver,*=background").layout
+
+
 def test_a_picture_is_no_mask(tmp_path, read_folder, write_picture):
     write_picture(tmp_path / "1.bmp", np.zeros((16, 16)))
     write_picture(tmp_path / "1.png", np.arange(256).reshape(16, 16))

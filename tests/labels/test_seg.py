@@ -56,8 +56,10 @@ def test_fractions_count_from_half_on(study, read_folder):
 
 
 def test_a_segmentation_of_a_series_that_is_not_there_is_told(study, read_folder, problems):
-    write_seg(study / "other.dcm", "1.7", {1: "Liver"}, [(1, 0, LIVER)])
-    assert "other.dcm: the series that it is about is not among the images" in problems(read_folder(study))
+    write_seg(study / "other.dcm", "1.7", {1: "Lung"}, [(1, 0, LIVER)])
+    found = read_folder(study)
+    assert found.target.classes == ("Liver", "Cyst")
+    assert "other.dcm: the series that it is about is not among the images" in problems(found)
     with pytest.raises(InputError) as caught:
         read_folder(study, labels=str(study / "other.dcm"))
     assert caught.value.code == "bad-labels"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from medloop.errors import InputError
 from medloop.learning import augment
 from medloop.learning.augment import NOTHING, Augmentation, Draws, apply, default, draw, mixed
+from medloop.types import UNKNOWN
 
 EVERYTHING = Augmentation(
     turn=20, tilt=10, scale=0.2, shift=0.1, flips=("z", "y", "x"), quarters=True, blur=1, sharpen=1, brightness=20,
@@ -219,3 +220,50 @@ def test_impossible_settings_are_refused(wrong):
     with pytest.raises(InputError) as caught:
         Augmentation.from_json(wrong)
     assert caught.value.code == "augmentation"
+
+
+MOVES = Augmentation(turn=180, scale=0.2, shift=0.1, flips=("y", "x"), quarters=True)
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 30, 44), (6, 12, 14, 16)])
+def test_masks_and_boxes_move_as_their_pictures(shape):
+    box = np.array([[0, 10, 17, 1, 19, 25] if shape[1] == 1 else [4, 4, 5, 8, 10, 11]], float)
+    z, y, x = (slice(int(low), int(high)) for low, high in box[0].reshape(2, 3).T)
+    labels = torch.zeros(shape, dtype=torch.uint8)
+    labels[:, z, y, x] = 1
+    pixels = labels * 200 if shape[1] == 1 else labels[:, None] * 200
+    draws = draw(6, dataclasses.replace(MOVES, tilt=10.0 if shape[1] > 1 else 0.0), 1, 1, 0)
+    moved, shown = augment.move(labels, draws), apply(pixels, draws).reshape(shape)
+    inside = moved != UNKNOWN
+    agree = ((shown > 100) == (moved == 1))[inside].float().mean()
+    assert agree > 0.99
+    assert 0 < (~inside).sum() < inside.sum()
+    for place in range(6):
+        edges, seen = augment.move_boxes(box, draws, place, shape[1:])
+        there = np.argwhere((moved[place] == 1).numpy())
+        assert seen.all()
+        middle = (edges[0, :3] + edges[0, 3:]) / 2
+        np.testing.assert_allclose(middle, (there.min(0) + there.max(0) + 1) / 2, atol=1.6)
+
+
+def test_masks_and_boxes_are_exact_under_flips_and_quarter_turns_and_else_they_would_be_noticed(monkeypatch):
+    labels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (8, 1, 20, 20), dtype=np.uint8))
+    draws = draw(8, Augmentation(flips=("y", "x"), quarters=True), 3, 1, 0)
+
+    def together():
+        return torch.equal(augment.move(labels, draws).float(), apply(labels, draws).round())
+
+    assert together()
+    mirror = only(1, matrix=[np.diag([-1.0, 1, 1])])
+    edges, seen = augment.move_boxes(np.array([[0, 2, 3, 1, 8, 15]], float), mirror, 0, (1, 20, 20))
+    np.testing.assert_allclose(edges, [[0, 2, 5, 1, 8, 17]])
+    assert seen.all()
+    monkeypatch.setattr(augment, "move", lambda labels, draws: labels)
+    assert not together()
+
+
+def test_a_box_that_leaves_the_picture_is_not_seen():
+    draws = only(1, offset=[[0.5, 0.0, 0.0]])
+    edges, seen = augment.move_boxes(np.array([[0, 4, 2, 1, 8, 6], [0, 4, 14, 1, 8, 18]], float), draws, 0, (1, 20, 20))
+    assert seen.tolist() == [False, True]
+    np.testing.assert_allclose(edges[1], [0, 4, 4, 1, 8, 8])

@@ -131,7 +131,7 @@ def test_what_is_no_table_is_told(command, scans: Path, tmp_path: Path, name, co
 
 def test_a_table_that_is_not_there(command, scans: Path, tmp_path: Path) -> None:
     command.refused("learn", scans, "--labels", tmp_path / "nix.csv", "--workers", 0, code=2, says=("nix.csv", "spelling"))
-    command.refused("learn", scans, "--labels", scans, "--workers", 0, code=2, says="Give the table itself")
+    command.refused("learn", scans, "--labels", scans, "--workers", 0, code=2, says="Give the file itself")
     command.refused("learn", scans, "--workers", 0, code=2, says=("No labels were found", "--labels"))
 
 

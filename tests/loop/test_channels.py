@@ -26,7 +26,7 @@ trials = 4
 """
 
 
-QUICK = ["--budget", "6s", "--workers", "0"]
+QUICK = ["--budget", "25s", "--workers", "0"]
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,11 @@ def test_predictions_are_masks_boxes_and_measures(cells: Cells, learnt: dict, tm
     assert again["masks"] == said["masks"]
 
 
+def test_figures_of_cases_are_exported(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
+    said = say(capsys, "export", learnt["run"], "--out", tmp_path / "out", *cells.home[:2])
+    assert {Path(file).name for file in said["files"]} == {"split.csv", "predictions.csv", "cases.csv"}
+
+
 def test_evaluating_on_other_cells_judges_their_outlines(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
     write_cells(tmp_path / "other", 8, seed=1)
     words = [learnt["model"], tmp_path / "other", *MASKS, "--out", tmp_path / "e"]

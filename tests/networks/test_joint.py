@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from medloop.errors import InputError
+from medloop.learning.fitting import train
+from medloop.learning.lesson import Cases, Lesson
+from medloop.learning.plan import Plan
 from medloop.networks import backbones, costs, joint, losses
 from medloop.networks.backbones import BackboneSpec
 from medloop.networks.joint import HOW, Joint, JointSpec
@@ -132,6 +135,35 @@ def test_with_gradients_each_pulls_equally_hard():
     balanced, plain = list(pulls(module)), list(pulls(_joint("fixed", ("classes", "measures"))))
     assert balanced[0] == pytest.approx(balanced[1], rel=1e-3)
     assert plain[0] != pytest.approx(plain[1], rel=0.1)
+
+
+class _Images:
+    def take(self, indices):
+        return _pixels().numpy()[indices]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_training_tells_the_weights_of_every_epoch(how):
+    module, rows = _joint(how, ("classes", "masks")), np.arange(4)
+
+    def augment(pixels, targets, epoch, first):
+        return pixels, {name: each[targets] for name, each in _truth().items()}
+
+    lesson = Lesson(
+        net=module,
+        loss=module.loss,
+        train=Cases(images=_Images(), rows=rows, targets=rows),
+        plan=Plan(epochs=2, batch=4, at_once=2, norms="keep", kept="last", precision="bf16"),
+        augment=augment,
+        told=module.told,
+        device="cpu",
+    )
+    history = train(lesson).history
+    assert len(history) == 2
+    for row in history:
+        assert row["loss classes"] > 0
+        weighed = row["loss classes"] * row["weight classes"] + row["loss masks"] * row["weight masks"]
+        assert row["loss"] == pytest.approx(weighed, rel=0.05)
 
 
 def test_what_balances_goes_along_with_the_weights():

@@ -78,8 +78,9 @@ def test_blocks_hold_every_parameter_once_and_what_is_new_last():
     net = _net(ALL)
     blocks = net.blocks()
     assert sorted(id(each) for block in blocks for each in block) == sorted(id(each) for each in net.parameters())
-    assert len(blocks) == len(net.backbone.blocks()) + 1
+    assert len(blocks) == len(net.backbone.blocks()) + 2
     assert any(each is net.masks.scores.weight for each in blocks[-1])
+    assert any(each is net.answer.head.linear.weight for each in blocks[-2])
 
 
 def test_a_network_of_classes_is_where_this_one_can_begin():

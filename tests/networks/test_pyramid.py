@@ -16,14 +16,18 @@ def test_as_many_maps_of_the_same_sizes_that_narrow_upwards():
     net = Pyramid((8, 12, 24), (2, 4, 8), 96)
     assert net.widths == (24, 48, 96)
     found = net(_maps())
-    assert [tuple(each.shape[1:]) for each in found] == [(24, 17, 20), (48, 9, 12), (96, 5, 8)]
+    assert [tuple(found[level].shape[1:]) for level in range(3)] == [(24, 17, 20), (48, 9, 12), (96, 5, 8)]
+    coarse = net(_maps(), 1)
+    assert set(coarse) == {1, 2}
+    assert torch.equal(coarse[1], found[1])
     assert [net.nearest(reduction) for reduction in (1, 2, 4, 7, 64)] == [0, 0, 1, 2, 2]
     assert Pyramid((8,), (4,), 8).widths == (16,)
 
 
 def test_deep_maps_reach_the_shallow_ones_and_never_the_other_way():
     net, maps = Pyramid((8, 12, 24), (2, 4, 8), 32), [each.requires_grad_() for each in _maps()]
-    shallow, _, deep = net(maps)
+    found = net(maps)
+    shallow, deep = found[0], found[2]
     slopes = torch.autograd.grad(shallow.square().sum(), maps, retain_graph=True)
     assert all(float(each.abs().sum()) > 0 for each in slopes)
     slopes = torch.autograd.grad(deep.square().sum(), maps, allow_unused=True)
@@ -34,7 +38,7 @@ def _alone_as_together(net, maps):
     net.train()
     return all(
         torch.allclose(one, several[1:], atol=1e-5)
-        for one, several in zip(net([each[1:] for each in maps]), net(maps), strict=True)
+        for one, several in zip(net([each[1:] for each in maps]).values(), net(maps).values(), strict=True)
     )
 
 

@@ -9,9 +9,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from medloop import readers
+from medloop import prep, readers
 from medloop.errors import InputError, Unreadable
 from medloop.readers import nifti
+from medloop.types import Step
 
 AFFINE = np.array([[-0.9, 0.1, 0, 30], [0.1, 0.9, 0.2, -40], [0, -0.1, 2.5, 7], [0, 0, 0, 1]])
 VOXELS = np.random.default_rng(0).integers(-500, 500, (5, 6, 7)).astype(np.int16)
@@ -122,3 +123,25 @@ def test_development_volumes(shared_data: Path, gather):
         stored = np.asarray(theirs.dataobj).astype(image.pixels.dtype)
         assert np.array_equal(image.pixels.transpose(4, 3, 2, 0, 1), stored.reshape((*stored.shape, 1, 1)[:5]))
         assert np.allclose(image.affine_lps, np.diag([-1, -1, 1, 1]) @ theirs.affine)
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "PSR", "SLA", "IRP"])
+def test_where_the_axes_run_is_told_and_turned_by(tmp_path: Path, gather, axes):
+    """The size that a plan expects is that of the volume once it is turned."""
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1.0
+    for column, letter in enumerate(axes):
+        world, sign = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}[letter]
+        affine[world, column] = sign
+    affine[:3, :3] += 0.05
+    nibabel.save(nibabel.Nifti1Image(np.random.default_rng(0).normal(size=(7, 5, 3)), affine), tmp_path / "v.nii.gz")
+    ref = gather(tmp_path).refs[0]
+    assert ref.fact("axes") == axes
+    turned = prep.apply(readers.read(ref), [Step("orient")])
+    assert list(turned.pixels.shape[2:]) == prep.plan([ref])[-1].params["size"]
+
+
+def test_a_volume_that_hides_its_axes_would_be_planned_wrongly(tmp_path: Path, gather, monkeypatch):
+    monkeypatch.setattr(nifti, "axes_of", lambda affine: None)
+    with pytest.raises(AssertionError):
+        test_where_the_axes_run_is_told_and_turned_by(tmp_path, gather, "PSR")

@@ -36,7 +36,13 @@ _LEAVES = 8
 _MANY = 10
 _LONGEST_NUMBER = 12
 _SHOWN = 4
-_CALLED = {"file_bytes": "file size", "format": "file format", "bits": "stored bits", "kvp": "tube voltage (kVp)"}
+_CALLED = {
+    "axes": "direction of the axes",
+    "file_bytes": "file size",
+    "format": "file format",
+    "bits": "stored bits",
+    "kvp": "tube voltage (kVp)",
+}
 _NO_SHORTCUT = {"rows", "columns", "sop_uid", "sex", "age_years", "age_band", "burned_in_annotation"}
 
 

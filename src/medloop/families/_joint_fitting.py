@@ -58,7 +58,7 @@ def fit(job: FitJob) -> Fitted:
     told = _rules(settings, job)
     folder = _folder(job, settings)
     oof = Scores.of(job, settings, None if folder is None else folder / "out-of-fold")
-    ground = Ground(job, settings, found, oof)
+    ground = Ground(job, settings, found, oof, rules.penalties(told) if told else ())
     work = Work(ground, _folds(job, settings), folder)
     ready = job.clock()
     raw, rows = work.cross_validated()
@@ -66,7 +66,8 @@ def fit(job: FitJob) -> Fitted:
     ground.oof = None
     net, trained = work.train(np.arange(len(job.train)), np.empty(0, np.int64), "all")
     rows += history(trained, "all")
-    finder, qualities, answers = _finder(job, settings, oof, told)
+    plain = Finder(settings.further, settings.net.stride, rules=told)
+    finder, qualities, answers = _finder(job, settings, oof, plain) if work.count > 1 else (_uncleaned(plain), {}, {})
     fitted = _fitted(ground, work, raw, net, finder)
     if work.folder is not None:
         checkpoints.clear(work.folder)
@@ -101,13 +102,27 @@ def _rules(settings: Settings, job: FitJob) -> rules.Rules | None:
         return None
     flat = job.arrays.shape[1] == 1
     if "\n" in settings.rules or "=" in settings.rules:
-        return rules.parse(settings.rules, settings.further, flat)
-    return rules.load(Path(settings.rules).expanduser(), settings.further, flat)
+        return rules.parse(settings.rules, settings.further, flat, _spaced(job))
+    return rules.load(Path(settings.rules).expanduser(), settings.further, flat, _spaced(job))
+
+
+def _spaced(job: FitJob) -> bool | None:
+    """Whether the training images say how large their voxels are; None where some do."""
+    if job.geometry is None:
+        return None
+    known = np.isfinite(job.geometry.spacing_mm[job.train]).all(axis=1)
+    return bool(known.all()) if known.all() == known.any() else None
 
 
 def _folds(job: FitJob, settings: Settings) -> Integers:
-    """``(n,)``. Cases whose class is unknown are spread like a class of their own."""
+    """``(n,)``. Cases whose class is unknown are spread like a class of their own.
+
+    Where no classes are learnt one patient will do: all of it is one fold, and nothing is held out.
+    """
     target, known = job.dataset.target, job.class_known
+    if not settings.classes and len(np.unique(job.groups)) == 1:
+        job.tell.say("All that is learnt from is of one patient: thresholds and cleaning are the plain ones.")
+        return np.zeros(len(job.train), np.int64)
     if not settings.classes:
         return folds(_places(job), np.zeros(len(job.train), np.int64), job.groups, job.recipe.seed, settings.folds)
     if known.all():
@@ -123,11 +138,8 @@ def _places(job: FitJob) -> Target:
     return job.dataset.further[0].target
 
 
-def _finder(
-    job: FitJob, settings: Settings, oof: Scores, told: rules.Rules | None
-) -> tuple[Finder, dict[str, Json], Mapping[str, Path]]:
+def _finder(job: FitJob, settings: Settings, oof: Scores, finder: Finder) -> tuple[Finder, dict[str, Json], Mapping[str, Path]]:
     """How answers become findings, learnt out of fold; how good they are by target; and files of the answers."""
-    finder = Finder(settings.further, settings.net.stride, rules=told)
     qualities: dict[str, Json] = {}
     answers: dict[str, Path] = {}
     rows = np.asarray(job.train)
@@ -147,6 +159,16 @@ def _finder(
             finder = dataclasses.replace(finder, boxes=chosen)
             qualities["boxes"] = {"cleaning": chosen.to_json()}
     return finder, qualities, answers
+
+
+def _uncleaned(finder: Finder) -> Finder:
+    """Where nothing could be held out to learn thresholds and cleaning on."""
+    classes = {each.kind: len(each.classes) for each in finder.further}
+    return dataclasses.replace(
+        finder,
+        masks=masks.Cleaning.plain(classes[TargetKind.MASKS]) if TargetKind.MASKS in classes else None,
+        boxes=boxes.Cleaning() if TargetKind.BOXES in classes else None,
+    )
 
 
 def _cleaned(job: FitJob, target: Target, known: Masks, oof: Scores, cleaning: masks.Cleaning) -> Path:
@@ -224,7 +246,8 @@ def _decided(job: FitJob, settings: Settings, raw: Floats) -> tuple[Calibrator, 
 
 def _written(job: FitJob, settings: Settings, seen: Seen) -> bytes:
     """ONNX that says what torch says, checked on real images."""
-    some = Views.of(job.arrays, np.asarray(job.train)[:_CHECKED], settings.patch).take(np.arange(_CHECKED))
+    views = Views.of(job.arrays, np.asarray(job.train)[:_CHECKED], settings.patch)
+    some = views.take(np.arange(min(_CHECKED, len(views.rows) * len(views.places))))
     content = onnx.write(seen, some.shape[1:], list(seen.names))
     onnx.check(content, seen, some, _TOLERANCE)
     return content

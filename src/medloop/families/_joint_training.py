@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from medloop.families._heads import standardised
 from medloop.families._job import FitJob
 from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
-from medloop.families._joint_tuning import Settings
+from medloop.families._joint_tuning import Settings, windows_each
 from medloop.families._training import fit_head
 from medloop.families._windows import through
 from medloop.learning import devices, stages
@@ -26,6 +26,7 @@ from medloop.networks import costs, losses
 from medloop.networks.joint import Joint
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
+from medloop.targets.rules import Penalty
 from medloop.torch_compat import torch
 from medloop.types import Array, Floats, Integers, TargetKind
 
@@ -33,8 +34,6 @@ AT_ONCE = 32
 _SHOWN = 2000
 _TASTE = 3
 _FOREGROUND = 0.5
-_PER_CASE = 8
-"""Windows of one image in an epoch, at most about."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,11 +61,14 @@ class Sampled:
 class Ground:
     """What all trainings of a job have in common: the network they begin with, and what is known of the cases.
 
-    Rows are positions among the n training cases. ``oof``: where out-of-fold answers of structured targets go.
+    Rows are positions among the n training cases. ``oof``: where out-of-fold answers of structured targets go. ``pulls``: what
+    rules cost while masks of whole images are learnt.
     """
 
-    def __init__(self, job: FitJob, settings: Settings, found: Begun | None, oof: Scores | None = None) -> None:
-        self.job, self.settings, self.oof = job, settings, oof
+    def __init__(
+        self, job: FitJob, settings: Settings, found: Begun | None, oof: Scores | None = None, pulls: Sequence[Penalty] = ()
+    ) -> None:
+        self.job, self.settings, self.oof, self.pulls = job, settings, oof, tuple(pulls)
         own = np.nan_to_num(job.values) if job.dataset.target.kind is TargetKind.NUMBER else job.values
         known = job.class_known
         _, self.mean, self.deviation = standardised(job.dataset.target, own[known] if known.any() else own)
@@ -96,6 +98,7 @@ class Ground:
             "measures": net.measures,
             "image": net.image,
             "embedding": net.embedding,
+            "rules": net.masks and self.views.whole and self.pulls,
         }
         return tuple(name for name, wanted in asked.items() if wanted)
 
@@ -152,7 +155,7 @@ class Ground:
     @property
     def _per_case(self) -> int:
         """Windows of one case in an epoch."""
-        return min(len(self.views.places), _PER_CASE)
+        return windows_each(len(self.views.places), len(self.job.train))
 
     def _lesson(
         self, net: Multitask, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str
@@ -160,13 +163,14 @@ class Ground:
         job, settings = self.job, self.settings
         items = self.views.items(seen)
         weights = {name: each for name, each in settings.joint.weights.items() if name in targets}
-        joint = Joint(net, costs.of(targets, self._loss(seen)), dataclasses.replace(settings.joint, weights=weights))
+        joint = Joint(net, costs.of(targets, self._loss(seen), self.pulls), dataclasses.replace(settings.joint, weights=weights))
         return Lesson(
             net=joint,
             loss=joint.loss,
             train=Cases(images=self.views, rows=items, targets=items),
             plan=plan,
             seed=job.recipe.seed,
+            seen=int(np.prod(self.views.size)),
             augment=Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, job.recipe.seed),
             order=self._order(items, len(seen)),
             about=[settings.to_parameters(), self.known.digest(), list(targets)],

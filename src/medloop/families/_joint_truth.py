@@ -88,6 +88,7 @@ class Known:
 
     ``classes``: ``(n,)`` or ``(n, K)``, below 0 or NaN where unknown. ``masks``: rows as in the job's arrays. ``boxes``: of each
     case, in prepared voxels, of ``box_classes`` classes; ``boxes_known`` ``(n,)``. ``measures``: ``(n, M)`` scaled by ``scaling``.
+    ``voxel_mm``: ``(n, 3)`` ``z, y, x`` of a prepared voxel, NaN where unknown, for rules.
     """
 
     classes: Array | None = None
@@ -97,6 +98,7 @@ class Known:
     box_classes: int = 0
     measures: Floats | None = None
     scaling: Scaling | None = None
+    voxel_mm: Floats | None = None
 
     @staticmethod
     def of(job: FitJob, settings: Settings, values: Array) -> Known:
@@ -119,12 +121,14 @@ class Known:
                 scaling = measures.learn_scaling(numbers)
                 scaled = (numbers - np.array(scaling.centre)) / np.array(scaling.spread)
                 found |= {"measures": scaled.astype(np.float32), "scaling": scaling}
+        if settings.rules:
+            found["voxel_mm"] = _voxels_mm(job)
         return Known(**found)  # type: ignore[arg-type]
 
     def digest(self) -> str:
         """A name of all that is known."""
         state = hashlib.blake2b(digest_size=12)
-        for array in (self.classes, self.measures, self.boxes_known):
+        for array in (self.classes, self.measures, self.boxes_known, self.voxel_mm):
             state.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         for each in self.boxes:
             state.update(each.edges.tobytes() + each.classes.tobytes())
@@ -171,6 +175,9 @@ class Changes:
                 found[name] = torch.from_numpy(self.known.classes[positions]).to(pixels.device)
         if "measures" in self.targets and self.known.measures is not None:
             found["measures"] = torch.from_numpy(self.known.measures[positions]).to(pixels.device)
+        if "rules" in self.targets and self.known.voxel_mm is not None:
+            larger = np.linalg.norm(draws.matrix, axis=1)[:, ::-1]
+            found["rules"] = torch.from_numpy((self.known.voxel_mm[positions] * larger).astype(np.float32)).to(pixels.device)
         if "masks" in self.targets:
             found["masks"] = self._masks(items, draws, flat=pixels.dim() == 4).to(pixels.device)
         wanted: dict[str, torch.Tensor | tuple[torch.Tensor, ...]] = dict(found)
@@ -222,3 +229,12 @@ class Changes:
             draw = np.random.default_rng([self.seed % 2**63, epoch, place, _HIDING_STREAM])
             grids.append((draw.random(shape) < _HIDDEN) & (place % 2 == 0))
         return torch.from_numpy(np.stack(grids)).to(pixels.device)
+
+
+def _voxels_mm(job: FitJob) -> Floats:
+    """``(n, 3)`` mm ``z, y, x`` of the prepared voxels of the training cases, NaN where unknown."""
+    if job.geometry is None:
+        return np.full((len(job.train), 3), np.nan)
+    place = job.geometry.select(np.asarray(job.train, np.int64))
+    old = place.spacing_mm[:, ::-1, None]  # of x, y, z, as the matrix counts them
+    return np.asarray(np.linalg.norm(old * place.matrix[:, :3, :3], axis=1)[:, ::-1])

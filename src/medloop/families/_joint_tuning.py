@@ -46,13 +46,20 @@ from medloop.types import Json, Target, TargetKind
 
 Patch = tuple[int, int, int]
 FOLDS = 3
+_SHIFT, _BRIGHTNESS, _CONTRAST = 0.03, 12.0, 0.15
+"""At most, and no blur or noise: borders that are hard to see are learnt late, and there are few epochs."""
+_OF_THE_CASE = 0.2
+_WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules")
 _CLASSES = "classes"
 _LOOK = 0.6
 """What an answer costs of what learning from a case does, in halves."""
-_VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 60, 3
+_VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
+_WINDOWS, _FEW_WINDOWS = 8, 96
+"""Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
 _LARGEST_SIDE = 512
-_STAGES = (0, 1, 2, 3)
-"""Without the deepest blocks, which cost half of the time on small pictures and learn them by heart."""
+_STAGES, _FOR_BOXES = (0, 1, 2, 3), (2, 3, 4)
+"""Without the deepest blocks, which cost half of the time on small pictures and learn them by heart. Boxes alone need no fine maps,
+but sight that reaches far."""
 _DEEP, _DEEP_SIDE = 16, 128
 """Slices, and pixels a side, of a volume's patch."""
 
@@ -138,27 +145,27 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         classes=classes,
         further=further,
         source=str(said.get("from", "")),
-        backbone=_backbone(said, job, patch, begun),
+        backbone=_backbone(said, job, patch, (classes, further), begun),
         net=_net(said, job, classes, further),
         patch=patch,
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
-        joint=JointSpec(str(said.get("joint", "fixed")), {name: float(each) for name, each in said.get("weights", {}).items()}),
+        joint=_joint(said, further),
         staged=bool(said.get("staged", False)),
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
         augmentation=_augmentation(said, job),
-        plan=plan_for(len(job.train), said.get("training", {})),
+        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, said.get("training", {})),
         folds=int(said.get("folds", FOLDS)),
         epochs_open="epochs" not in said.get("training", {}),
     )
 
 
-def plan_for(cases: int, said: Mapping[str, Json]) -> Plan:
-    """How to train on so many cases. ``epochs`` is then the most that is worth while."""
+def plan_for(cases: int, deep: bool, said: Mapping[str, Json]) -> Plan:
+    """How to train on so many cases, ``deep``: volumes. ``epochs`` is then the most that is worth while."""
     most = min(max(math.ceil(_VIEWED / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
     usual: dict[str, Json] = {
         "epochs": most,
-        "batch": 8,
+        "batch": 2 if deep else 8,
         "rate": 1e-3,
         "head_rate": 8.0,
         "layer_decay": 0.8,
@@ -169,6 +176,11 @@ def plan_for(cases: int, said: Mapping[str, Json]) -> Plan:
         "kept": "last",
     }
     return Plan.from_json(usual | dict(said))
+
+
+def windows_each(places: int, cases: int) -> int:
+    """How many windows of a case an epoch shows, where it has so many."""
+    return 1 if places == 1 else max(min(places, _WINDOWS), math.ceil(_FEW_WINDOWS / max(cases, 1)))
 
 
 def _targets(job: FitJob) -> tuple[bool, tuple[Target, ...]]:
@@ -192,11 +204,15 @@ def _targets(job: FitJob) -> tuple[bool, tuple[Target, ...]]:
     return own and _CLASSES in wanted, further
 
 
-def _backbone(said: Mapping[str, Json], job: FitJob, patch: Patch, begun: BackboneSpec | None) -> BackboneSpec:
+def _backbone(
+    said: Mapping[str, Json], job: FitJob, patch: Patch, asked: tuple[bool, tuple[Target, ...]], begun: BackboneSpec | None
+) -> BackboneSpec:
+    classes, further = asked
     _, depth, high, wide = job.arrays.shape
     side = max(patch[1] or high, patch[2] or wide)
     channels = job.arrays.shape[0] * (1 + 2 * _context(said, job))
-    usual = begun or BackboneSpec(side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=_STAGES)
+    stages = _FOR_BOXES if not classes and {each.kind for each in further} == {TargetKind.BOXES} else _STAGES
+    usual = begun or BackboneSpec(side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=stages)
     if "backbone" in said and said["backbone"] != usual.name:
         usual = dataclasses.replace(usual, name=str(said["backbone"]), stages=())
     return dataclasses.replace(
@@ -230,6 +246,15 @@ def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Ta
     )
 
 
+def _joint(said: Mapping[str, Json], further: tuple[Target, ...]) -> JointSpec:
+    """Where losses are not weighed against each other while learning, what is said of the case counts less than what is said of
+    places: it is learnt from few numbers, soon by heart, and its gradients disturb the others."""
+    how = str(said.get("joint", "fixed"))
+    places = how == "fixed" and any(each.kind in (TargetKind.MASKS, TargetKind.BOXES) for each in further)
+    usual = dict.fromkeys(("classes", "measures", "embedding"), _OF_THE_CASE) if places else {}
+    return JointSpec(how, usual | {name: float(each) for name, each in said.get("weights", {}).items()})
+
+
 def _context(said: Mapping[str, Json], job: FitJob) -> int:
     return int(said.get("context", 1)) if job.arrays.shape[1] > 1 else 0
 
@@ -255,7 +280,8 @@ def _augmentation(said: Mapping[str, Json], job: FitJob) -> Augmentation:
     arrays = job.arrays
     classes = [*job.dataset.target.classes, *(name for truth in job.dataset.further for name in truth.target.classes)]
     usual = augment.default(colour=arrays.colour, volume=arrays.shape[1] > 1, binary=arrays.binary, classes=classes)
-    return dataclasses.replace(usual, scale=0.2)
+    light = dataclasses.replace(usual, blur=0.0, sharpen=0.0, gamma=0.0, noise=0.0, shift=min(usual.shift, _SHIFT))
+    return dataclasses.replace(light, brightness=min(usual.brightness, _BRIGHTNESS), contrast=min(usual.contrast, _CONTRAST))
 
 
 def _head(value: Mapping[str, Json]) -> object:
@@ -270,7 +296,11 @@ def _parts(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(_wanted.whole(0).good(each) for each in value)
 
 
-def _numbers(value: Any) -> bool:
+def _weights(value: Any) -> bool:
+    """Raises `InputError` for what is no target."""
+    wrong = [name for name in value if name not in _WEIGHED] if isinstance(value, Mapping) else []
+    if wrong:
+        raise unknown_name("target with a weight", str(wrong[0]), _WEIGHED)
     return isinstance(value, Mapping) and all(
         isinstance(each, int | float) and not isinstance(each, bool) and each >= 0 for each in value.values()
     )
@@ -294,7 +324,7 @@ WANTED: Mapping[str, Wanted] = {
     "patch": Wanted("three whole numbers [z, y, x], 0 for the whole side", _parts),
     "views": Wanted(f"one of {', '.join(map(str, TURNS))}", lambda value: value in TURNS and not isinstance(value, bool)),
     "joint": _wanted.one_of(*HOW),
-    "weights": Wanted("a table of numbers from 0 such as {classes = 1.0, masks = 0.5}", _numbers),
+    "weights": Wanted("a table of numbers from 0 such as {classes = 1.0, masks = 0.5}", _weights),
     "staged": _wanted.yes_or_no(),
     "reconstruct": _wanted.yes_or_no(),
     "similarity": _wanted.whole(0),

@@ -92,8 +92,13 @@ class Work(Generic[N]):
         self.plan = self.ground.settings.plan
 
     def cross_validated(self) -> tuple[Floats, list[Mapping[str, Json]]]:
-        """Raw out-of-fold scores ``(n, K)`` and the history. Too slow for the deadline, it begins again with fewer epochs."""
+        """Raw out-of-fold scores ``(n, K)`` and the history; NaN where there is one fold only, as nothing can be held out.
+
+        Too slow for the deadline, it begins again with fewer epochs.
+        """
         self._settle(self._affordable())
+        if self.count == 1:
+            return np.full((len(self.fold), self.ground.columns), np.nan), []
         while True:
             raw = np.full((len(self.fold), self.ground.columns), np.nan)
             rows: list[Mapping[str, Json]] = []

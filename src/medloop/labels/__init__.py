@@ -36,7 +36,8 @@ def read(collection: Collection, request: SourceRequest, using: Using | None = N
     """
     labelled = find(collection, request, using)
     if labelled is None:
-        ways = "; ".join(f"({number}) {each.EXAMPLE}" for number, each in enumerate(reversed(_formats()), 1))
+        told = sorted(_formats(), key=lambda each: (each.STRUCTURED, -each.ORDER))
+        ways = "; ".join(f"({number}) {each.EXAMPLE}" for number, each in enumerate(told, 1))
         raise InputError(
             "no-labels",
             got=f"No labels were found for the {len(collection.refs)} images of {collection.root}.",

@@ -64,6 +64,11 @@ class Masks:
     found: list[dict[str, Json]]
     empty: int
 
+    @property
+    def shows(self) -> str:
+        """The classes for a sentence; those that no mask shows are told."""
+        return ", ".join(each["class"] if each["cases"] else f"{each['class']} (in none of them)" for each in self.found)
+
 
 def read(
     refs: Sequence[ImageRef], masks: Sequence[ImageRef | None], meanings: Meanings | None, using: Using | None = None
@@ -82,6 +87,8 @@ def read(
         raise _all_empty(len(seen))
     of = lookup(meanings, values)
     counts = [_counts(each, dict(of), len(target.classes)) for each in seen if each.usable]
+    if odd := nameless(meanings, values) if counts and not np.any(counts) else []:
+        raise _none_named(target.classes, odd)
     kept: list[ImageRef | None] = [None] * len(refs)
     for row, pair, each in zip(rows, pairs, seen, strict=True):
         kept[row] = _as_read(pair, each)
@@ -214,4 +221,13 @@ def _all_empty(count: int) -> InputError:
         got=f"None of the {count} masks that fit an image holds any value but 0." if count else "No mask fits an image.",
         allowed="Masks in which some voxels have a value.",
         fix="Check --masks, and with medloop inspect which masks were found.",
+    )
+
+
+def _none_named(classes: Sequence[str], values: Sequence[int]) -> InputError:
+    return InputError(
+        "empty-masks",
+        got=f"No mask shows {' or '.join(classes)}; their values are {', '.join(map(named, values[:_TOLD]))}.",
+        allowed="Names for values that the masks hold.",
+        fix="Mend --mask-classes; without it each value is a class of its own.",
     )

@@ -60,4 +60,4 @@ def find(collection: Collection, request: SourceRequest, using: Using | None = N
 def sentence(read: _label_maps.Masks, count: int) -> str:
     """How masks were read, for a person."""
     empty = f" {read.empty} of them hold none of these." if read.empty else ""
-    return f"{count} masks show {', '.join(read.truth.target.classes)}.{empty}"
+    return f"{count} masks show {read.shows}.{empty}"

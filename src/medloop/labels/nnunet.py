@@ -52,10 +52,9 @@ def find(collection: Collection, request: SourceRequest, using: Using | None = N
     if not any(chosen):
         raise _wrong("No file in labelsTr has the name of an image in imagesTr.")
     read = _label_maps.read(collection.refs, chosen, meanings, using)
-    classes = ", ".join(read.truth.target.classes)
     reading = Reading(
         truths=(read.truth,),
-        says=f"An nnU-Net folder: {sum(map(bool, chosen))} masks show {classes}.",
+        says=f"An nnU-Net folder: {sum(map(bool, chosen))} masks show {read.shows}.",
         problems=[*(problem(None, masks[key].name, "no image fits this mask") for key in masks.keys() - set(keys)), *read.problems],
         found=read.found,
         files={str(path), *(file for mask in chosen if mask is not None for file in mask.files)},

@@ -55,13 +55,14 @@ def find(collection: Collection, request: SourceRequest, using: Using | None = N
             why = f" {problems[0]['name']}: {problems[0]['problem']}." if problems else ""
             raise _wrong(f"No image got a mask from --labels {request.labels}.{why}")
         return None
-    names = dict.fromkeys(label for each in described for _, label in each.segments if is_class(label))
+    used = (each for about in by_image.values() for each in about)
+    names = dict.fromkeys(label for each in used for _, label in each.segments if is_class(label))
     values = {name: place for place, name in enumerate(names, 1)}
     masks = [_mask(ref, by_image.get(row, ()), values, problems) for row, ref in enumerate(collection.refs)]
     read = _label_maps.read(collection.refs, masks, Meanings({value: name for name, value in values.items()}), using)
     reading = Reading(
         truths=(read.truth,),
-        says=f"DICOM segmentations of {sum(map(bool, masks))} images show {', '.join(read.truth.target.classes)}.",
+        says=f"DICOM segmentations of {sum(map(bool, masks))} images show {read.shows}.",
         problems=[*problems, *read.problems],
         found=read.found,
         files={file for mask in masks if mask is not None for file in mask.files},

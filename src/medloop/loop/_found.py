@@ -117,6 +117,8 @@ def _gather(gathered: _Gathered, ref: ImageRef, found: Findings, image: Image) -
     if gathered.outlined is not None and found.mask is not None:
         told, units = _measured(found, image, gathered.outlined)
         gathered.units.update(units)
+    elif gathered.boxed is not None and gathered.marked:
+        told = _counted(gathered.marked[-1], gathered.boxed)
     gathered.rows.append((found.case, told | dict(found.measures), found.violations))
 
 
@@ -127,6 +129,12 @@ def _measured(found: Findings, image: Image, target: Target) -> tuple[dict[str, 
     says = measures.describe(target.classes, flat=len(found.mask) == 1, physical=spacing is not None, image=True)
     told = measures.measure(found.mask, spacing, target.classes, grey)
     return told, dict(zip(says.classes, says.units, strict=True))
+
+
+def _counted(marked: Marked, target: Target) -> dict[str, float]:
+    """How many boxes of each class are shown."""
+    counts = np.bincount(np.asarray(marked.classes, np.int64), minlength=len(target.classes))
+    return {f"{name} count": float(count) for name, count in zip(target.classes, counts, strict=True)}
 
 
 def _write_mask(folder: Path, found: Findings, ref: ImageRef, image: Image, values: Sequence[int] | None, used: set[str]) -> str:

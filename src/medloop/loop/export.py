@@ -11,10 +11,15 @@ from medloop.requests import ExportRequest, ExportResult
 from medloop.workspace import Workspace, write_bytes
 
 _FILES = ("split.csv", "predictions.csv")
+_CASES = "cases.csv"
+"""Figures of masks, boxes and measures case by case."""
 
 
 def export(workspace: Workspace, request: ExportRequest, tell: Progress = QUIET) -> ExportResult:
-    """Write ``split.csv`` and ``predictions.csv`` (out-of-fold and test) of a run into a folder. Raises `InputError`."""
+    """Write ``split.csv`` and ``predictions.csv`` (out-of-fold and test) of a run into a folder; ``cases.csv`` where it has one.
+
+    Raises `InputError`.
+    """
     del tell
     if request.as_ != "csv":
         raise InputError(
@@ -24,7 +29,7 @@ def export(workspace: Workspace, request: ExportRequest, tell: Progress = QUIET)
     read_run(run)
     folder = Path(request.out).absolute()
     written = []
-    for name in _FILES:
+    for name in (*_FILES, *([_CASES] if (run / _CASES).exists() else [])):
         try:
             content = (run / name).read_bytes()
         except OSError as error:

@@ -106,7 +106,7 @@ class Joint(torch.nn.Module):
         self.register_buffer("given", torch.tensor([float(spec.weights.get(name, 1.0)) for name in costs]))
         self.register_buffer("pulls", torch.zeros(len(costs)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self._maps: Sequence[torch.Tensor] = ()
+        self._shared: tuple[Sequence[torch.Tensor], Tensors] = (), {}
         self._sums: torch.Tensor | None = None
 
     def blocks(self) -> list[list[torch.nn.Parameter]]:
@@ -118,9 +118,11 @@ class Joint(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the network answers."""
         maps = self.net.maps(pixels)
-        if self.spec.how == "gradients" and torch.is_grad_enabled():
-            self._maps = [each for each in maps if each.requires_grad]
         found: dict[str, torch.Tensor] = self.net.answers(maps, pixels, self.asked)
+        if self.spec.how == "gradients" and torch.is_grad_enabled():
+            self._shared = [each for each in maps if each.requires_grad], found
+            # Fabric forbids to go back from what it is given, unless it does so itself
+            found = {name: each.view_as(each) for name, each in found.items()}
         return found
 
     def loss(self, outputs: Tensors, targets: Tensors, weights: torch.Tensor | None = None) -> torch.Tensor:
@@ -133,14 +135,14 @@ class Joint(torch.nn.Module):
         found = [_cost(self.costs[self.names[at]], outputs, targets[self.names[at]]) for at in brought]
         losses, counts = (torch.stack(each) for each in zip(*found, strict=True))
         there = (counts > 0).to(losses)
-        if self._maps:
-            self._look(brought, losses, there)
+        if self._shared[0]:
+            self._look(outputs, targets, brought)
         weights_now = self._weights()[brought]
         total = (weights_now * losses * there).sum()
         if len(self.log_variances):
             total = total + (self.given * self._bounded())[brought].mul(there).sum() / 2
         self._note(brought, losses.detach(), counts, weights_now.detach())
-        return total
+        return total + self._touch() if torch.distributed.is_initialized() else total
 
     def told(self) -> dict[str, float]:
         """Mean ``loss NAME`` and mean ``weight NAME`` of each target since it was last asked, for those that had cases."""
@@ -162,19 +164,25 @@ class Joint(torch.nn.Module):
             return self.given * shares.clamp(min=1 / _MOST, max=_MOST)
         return self.given
 
+    def _touch(self) -> torch.Tensor:
+        """Nothing, from every parameter: processes that join their gradients wait for those of all, whatever was asked."""
+        found = [each.sum() for each in self.parameters() if each.requires_grad]
+        return 0 * torch.stack(found).sum() if found else self.given.new_zeros(())
+
     def _bounded(self) -> torch.Tensor:
         return _BOUND * torch.tanh(self.log_variances / _BOUND)
 
-    def _look(self, brought: Sequence[int], losses: torch.Tensor, there: torch.Tensor) -> None:
+    def _look(self, outputs: Tensors, targets: Tensors, brought: Sequence[int]) -> None:
         """Remember, now and then, how long each loss's gradient at the shared maps is."""
-        maps, self._maps = self._maps, ()
+        (maps, answers), self._shared = self._shared, ((), {})
         if int(self.steps) % _EVERY == 0:
-            for at, loss, counts in zip(brought, losses, there, strict=True):
-                slopes = torch.autograd.grad(loss, maps, retain_graph=True, allow_unused=True)
-                length = sum((each.float().square().sum() for each in slopes if each is not None), torch.zeros_like(loss)).sqrt()
-                before = self.pulls[at]
+            for at in brought:
+                cost, before = self.costs[self.names[at]], self.pulls[at]
+                ends = [outputs[name].detach().requires_grad_() for name in cost.outputs]
+                slopes = torch.autograd.grad(cost.loss(*ends, targets[self.names[at]]), ends)
+                length = _length([answers[name] for name in cost.outputs], slopes, maps)
                 mixed = torch.where(before > 0, _MEMORY * before + (1 - _MEMORY) * length, length)
-                self.pulls[at] = torch.where((counts > 0) & (length > 0), mixed, before)
+                self.pulls[at] = torch.where(length > 0, mixed, before)
         self.steps += 1
 
     def _note(self, brought: Sequence[int], losses: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor) -> None:
@@ -187,3 +195,10 @@ def _cost(cost: Cost, outputs: Tensors, truth: Any) -> tuple[torch.Tensor, torch
     """The loss, and of how many cases."""
     loss = cost.loss(*[outputs[name] for name in cost.outputs], truth).float()
     return loss, cost.known(truth).sum().to(loss)
+
+
+def _length(answers: Sequence[torch.Tensor], slopes: Sequence[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of the gradient at the maps, from the slopes at the answers."""
+    given = [slope.to(answer.dtype) for slope, answer in zip(slopes, answers, strict=True)]
+    found = torch.autograd.grad(answers, maps, given, retain_graph=True, allow_unused=True)
+    return torch.stack([each.float().square().sum() for each in found if each is not None]).sum().sqrt()

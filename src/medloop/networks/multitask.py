@@ -100,19 +100,24 @@ class Multitask(torch.nn.Module):
     def _look_at_places(self, spec: MultitaskSpec) -> None:
         """What stands between the maps and answers about places."""
         self.pyramid = Pyramid(self.backbone.channels, self.backbone.reductions, spec.width)
+        self._at, self._coarse = self.pyramid.nearest(spec.stride), self.pyramid.nearest(_IMAGE_STRIDE)
         if spec.masks:
             self.masks = MaskHead(self.pyramid.widths[0], spec.masks)
         if spec.boxes:
-            self._at = self.pyramid.nearest(spec.stride)
             self.boxes = BoxHead(self.pyramid.widths[self._at], spec.boxes, spec.stride)
         if spec.image:
-            self._coarse = self.pyramid.nearest(_IMAGE_STRIDE)
             self.image = ImageHead(self.pyramid.widths[self._coarse])
 
     def blocks(self) -> list[list[torch.nn.Parameter]]:
-        """Parameters from the stem to the heads; all that stands on the backbone is the last block."""
-        own = {id(each) for each in self.backbone.parameters()}
-        return [*self.backbone.blocks(), [each for each in self.parameters() if id(each) not in own]]
+        """Parameters from the stem to the heads; what tells of places, which begins from nothing, is the last block of all.
+
+        What tells of the case stands before it: it begins fitted to what the backbone says, and must not be hurried.
+        """
+        places = [getattr(self, name) for name in ("pyramid", "masks", "boxes", "image") if hasattr(self, name)]
+        last = [each for part in places for each in part.parameters()]
+        before = {id(each) for each in [*self.backbone.parameters(), *last]}
+        case = [each for each in self.parameters() if id(each) not in before]
+        return [*self.backbone.blocks(), *([case] if case else []), *([last] if last else [])]
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """All that the spec asks, by name."""
@@ -153,7 +158,8 @@ class Multitask(torch.nn.Module):
         return found
 
     def _of_places(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
-        levels, found = self.pyramid(maps), {}
+        needed = {"masks": 0, "image": self._coarse, "centres": self._at, "sizes": self._at}
+        levels, found = self.pyramid(maps, min(needed[name] for name in needed if name in asked)), {}
         if "masks" in asked:
             found["masks"] = stacked(self.masks(levels[0], pixels.shape[-2:]), pixels)
         if "centres" in asked:

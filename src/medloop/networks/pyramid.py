@@ -39,14 +39,14 @@ class Pyramid(torch.nn.Module):
         """The number of the map that comes nearest to so many pixels a cell."""
         return min(range(len(self.reductions)), key=lambda level: abs(math.log(self.reductions[level] / reduction)))
 
-    def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Shallow to deep, as they come."""
-        found: list[torch.Tensor] = []
-        for level in reversed(range(len(self.widths))):
+    def forward(self, maps: Sequence[torch.Tensor], finest: int = 0) -> dict[int, torch.Tensor]:
+        """The maps by number, those from ``finest`` on; what is finer costs nothing."""
+        found: dict[int, torch.Tensor] = {}
+        for level in reversed(range(finest, len(self.widths))):
             values = self.across[level](maps[level])
             if found:
-                values = values + enlarged(self.up[level](found[0]), values.shape[2:])
-            found.insert(0, self.mix[level](values))
+                values = values + enlarged(self.up[level](found[level + 1]), values.shape[2:])
+            found[level] = self.mix[level](values)
         return found
 
 

@@ -6,11 +6,13 @@ import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 
-from medloop.types import Image, ImageRef, Json, Rejected
+from medloop.types import Array, Image, ImageRef, Json, Rejected
 
+_LETTERS = ("LR", "PA", "SI")
 Facts = tuple[tuple[str, str], ...]
 
 
@@ -56,6 +58,18 @@ def facts_of(pairs: Iterable[tuple[str, object]]) -> Facts:
     """Sorted ``(name, text)`` pairs without the unknown; equal texts share memory."""
     texts = ((name, str(value).strip()) for name, value in pairs if value is not None)
     return tuple(sorted((sys.intern(name), sys.intern(text)) for name, text in texts if text))
+
+
+def axes_of(affine_lps: Array | None) -> str | None:
+    """Where x, y and z of the file run in the patient, as three letters of L, R, P, A, S, I; None where that is unknown.
+
+    Each axis as nearly as can be, no two alike, as `medloop.prep.orient` takes them.
+    """
+    if affine_lps is None:
+        return None
+    cosines = affine_lps[:3, :3] / np.maximum(np.linalg.norm(affine_lps[:3, :3], axis=0), 1e-12)
+    order = max(permutations(range(3)), key=lambda worlds: sum(abs(cosines[world, axis]) for axis, world in enumerate(worlds)))
+    return "".join(_LETTERS[world][int(cosines[world, axis] < 0)] for axis, world in enumerate(order))
 
 
 def stamp_of(files: Sequence[Scanned], item: str = "") -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from medloop.errors import Unreadable
 from medloop.readers import _dicom_header, _mosaic, _series
 from medloop.readers._dicom_pixels import Decoded, decode
-from medloop.readers._pieces import Assembled, Scanned, SeriesFound, facts_of, stamp_of
+from medloop.readers._pieces import Assembled, Scanned, SeriesFound, axes_of, facts_of, stamp_of
 from medloop.readers._scan import HEAD_BYTES
 from medloop.readers._series import Slice, Volume
 from medloop.types import Array, Image, ImageRef, Json, Rejected
@@ -281,6 +281,8 @@ def _add(files: Sequence[Scanned], volume: Volume, item: str, done: Assembled, t
              "file_bytes": sum(file.size for file in used), "told_apart": volume.apart or None}  # fmt: skip
     if len(used) == 1:
         facts["sop_uid"] = found["uid"]
+    if shape[2] > 1:
+        facts["axes"] = axes_of(volume.affine_lps)
     done.refs.append(
         ImageRef(
             name=name, reader="dicom", files=tuple(file.path for file in used), item=item, shape=shape, dtype=_dtype(used, colour),

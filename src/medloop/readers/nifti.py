@@ -20,10 +20,10 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from medloop.errors import Unreadable
-from medloop.readers._pieces import Assembled, Scanned, facts_of, stamp_of
+from medloop.readers._pieces import Assembled, Scanned, axes_of, facts_of, stamp_of
 from medloop.types import Array, Image, ImageRef, Json
 
-VERSION = 1
+VERSION = 2
 MAX_VOXELS = 2_000_000_000
 _TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -42,8 +42,9 @@ def scan(path: Path, head: bytes) -> Json:
     with _explained(path):
         volume = _opened(path)
         shape, colour = _shape(volume)
-        _, spacing = _geometry(volume)
-        return {"shape": shape, "colour": colour, "spacing": spacing, "dtype": _dtype(volume).name, "bits": _bits(volume)}
+        affine, spacing = _geometry(volume)
+        kind = {"dtype": _dtype(volume).name, "bits": _bits(volume)}
+        return {"shape": shape, "colour": colour, "spacing": spacing, "axes": axes_of(affine) if shape[2] > 1 else None, **kind}
 
 
 def assemble(scans: Sequence[Scanned]) -> Assembled:
@@ -52,7 +53,8 @@ def assemble(scans: Sequence[Scanned]) -> Assembled:
     for file in scans:
         found = file.found
         shape = tuple(found["shape"])
-        facts = (("rows", shape[3]), ("columns", shape[4]), ("bits", found["bits"]), ("format", "NIfTI"), ("file_bytes", file.size))
+        facts = {"rows": shape[3], "columns": shape[4], "bits": found["bits"], "format": "NIfTI", "file_bytes": file.size}
+        facts["axes"] = found["axes"]
         done.refs.append(
             ImageRef(
                 name=file.name,
@@ -63,7 +65,7 @@ def assemble(scans: Sequence[Scanned]) -> Assembled:
                 spacing_mm=None if found["spacing"] is None else tuple(found["spacing"]),
                 colour=found["colour"],
                 stamp=stamp_of([file]),
-                facts=facts_of(facts),
+                facts=facts_of(facts.items()),
             )
         )
     return done

@@ -42,7 +42,7 @@ def inspect_page(result: InspectResult, picture: PictureOf | None = None, groups
         "classes": _shares(result.classes),
         "notices": _notices(result),
         "groups": sheet,
-        "files_says": f"{result.files} files were found; {result.used} images are used; {len(result.rejected)} files are not.",
+        "files_says": f"{result.files} files were found; {result.used} are used; {len(result.rejected)} files are not.",
         "rejected": _by_reason(result.rejected),
         "most_paths": _MOST_PATHS,
         "columns": growth.table(result.columns),
@@ -92,7 +92,7 @@ def _tiles(result: InspectResult) -> list[Tile]:
     copies = sum(len(group) - 1 for group in result.duplicates)
     return [
         Tile("Files", str(result.files), "", "found"),
-        Tile("Used", str(result.used), "", "images"),
+        Tile("Used", str(result.used), "", "images and their labels"),
         Tile("Not used", str(len(result.rejected)), "", "each with its reason below"),
         Tile("Cases", str(result.cases), "", "with a label"),
         Tile("Patients", *(("?", "", "unknown") if result.patients is None else (str(result.patients), "", "in these cases"))),

@@ -28,7 +28,7 @@ _TOLD = {
     "hd95_mm": "borders within {} mm",
     "hd95_px": "borders within {} px",
     "shown_sensitivity": "{} of the findings hit",
-    "shown_false": "{} false alarms",
+    "shown_false": "false alarms: {}",
 }
 """Figures of a single case that are written below its picture."""
 _IN_CURVE = re.compile(r"froc_(?!mean|1$)")

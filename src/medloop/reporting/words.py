@@ -69,8 +69,8 @@ STRUCTURED: Mapping[str, Term] = {
     "shown_false": Term("False alarms as shown", "Boxes shown a case that hit nothing."),
     "centre_distance_mm": Term("Distance of the centres (mm)", "Of findings that are hit, mean."),
     "centre_distance_px": Term("Distance of the centres (px)", "Of findings that are hit, mean."),
-    "diameter_error_mm": Term("Error of the diameter (mm)", "Of findings that are hit: how far off the longest diameter is, mean."),
-    "diameter_error_px": Term("Error of the diameter (px)", "Of findings that are hit: how far off the longest diameter is, mean."),
+    "diameter_error_mm": Term("Error of the diameter (mm)", "How far off the longest diameter is, mean over what is found."),
+    "diameter_error_px": Term("Error of the diameter (px)", "How far off the longest diameter is, mean over what is found."),
 }
 """Figures of masks, boxes and measures."""
 

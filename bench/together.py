@@ -1,0 +1,51 @@
+"""What masks add to few class labels: blood cells learnt with both, against the same network with classes alone; paired draws.
+
+Each draw has another split and another fifth of the class labels; both ways see the same. Masks are those of all training cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench import _cells
+from bench._learning import Drawn, learnt, share, told, value
+from bench.core import Row
+from medloop.requests import LearnResult
+
+DRAWS = list(range(12))
+BUDGET, FRACTION = "4m", 0.2
+_METRIC = "balanced_accuracy"
+
+
+def rows() -> Iterator[Row]:
+    """The gain over the same network, then over what is learnt where no recipe is asked for."""
+    both, alone = [], []
+    for seed in DRAWS:
+        both.append(_learn(seed, _cells.outlined(), targets="classes,masks"))
+        alone.append(_learn(seed, _cells.images(), recipe="multitask"))
+    yield _gain("the same network with classes alone", both, alone)
+    ladder = [_learn(seed, _cells.images()) for seed in DRAWS]
+    yield _gain("the ladder of classes alone", both, ladder)
+
+
+def _learn(seed: int, words: dict[str, Any], **more: Any) -> LearnResult:
+    return learnt(**words, **more, label_fraction=FRACTION, budget=BUDGET, seed=seed)
+
+
+def _gain(beside: str, both: list[LearnResult], other: list[LearnResult]) -> Row:
+    with_masks, without = ([value(each, _METRIC) for each in results] for results in (both, other))
+    gains = [one - two for one, two in zip(with_masks, without, strict=True)]
+    drawn = Drawn.of(gains, share(both[0]))
+    better = sum(gain > 0 for gain in gains)
+    spent = max(each.seconds for each in (*both, *other))
+    return Row(
+        what=f"wbc, {FRACTION:.0%} of the class labels, {BUDGET}: gain in balanced accuracy by masks, over {beside}",
+        figure=drawn.mean,
+        unit="difference of balanced accuracy",
+        baseline="no gain",
+        baseline_figure=0.0,
+        seeds=DRAWS,
+        notes=f"{drawn}; better in {better} of {len(gains)} draws; {told({'with masks': with_masks, 'without': without})}; "
+        f"at most {spent:.0f} s each",
+    )
