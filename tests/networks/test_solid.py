@@ -81,6 +81,8 @@ def test_blocks_states_and_specs():
     assert sorted(id(each) for block in blocks for each in block) == sorted(id(each) for each in net.parameters())
     assert len(blocks) == 1 + SMALL.levels + 2
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(net.parameters(), other.parameters(), strict=True))
+    net.learn_levels(torch.full((3, 1, net.pool.width), 5.0))
+    assert float(net.answer.level.mean.abs().max()) == 0
     state = {name: each + 1 for name, each in net.backbone.state_dict().items()}
     again = solid.build(SMALL, state=state)
     assert all(torch.equal(each, state[name]) for name, each in again.state_dict().items())
