@@ -86,7 +86,7 @@ def test_every_key_of_the_json_is_described(verb):
 def test_every_recipe_step_feature_and_parameter_is_described():
     rows = re.findall(r"^\| (`[^|]+`) \|", _text("reference/recipes.md"), flags=re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
-    ways = [registry.part("families", name).WANTED for name in ("_frozen", "_linear", "_tuning")]
+    ways = [registry.part("families", name).WANTED for name in ("_frozen", "_linear", "_tuning", "_joint_tuning")]
     parameters = {name for wanted in (_wanted.HEADS, ladder.WANTED, *ways) for name in wanted}
     there = {*recipes.names(), *registry.names("prep"), *registry.names("features"), *parameters}
     assert told - there == set()

@@ -99,3 +99,16 @@ def test_few_patients():
     values = _values(40)
     rows = comparison.paired(BINARY, _side(values, 1, 0), _side(values, 1, 1), values, np.arange(40) % 3)
     assert all(row.low is None and row.says == "Too few patients to say." for row in rows)
+
+
+def test_figures_of_cases_are_paired_where_both_runs_have_them():
+    draw = np.random.default_rng(2)
+    hard = draw.uniform(0.3, 0.9, 60)
+    one = np.stack([hard, draw.uniform(2, 9, 60), np.full(60, np.nan)], axis=1)
+    two = one + np.array([0.02, -1.0, 0.0]) + draw.normal(0, 0.01, (60, 3))
+    two[:5, 0] = np.nan
+    dice, far = comparison.paired_means(["dice", "hd95_mm", "dice_absent"], one, two, np.arange(60))
+    assert dice.difference == pytest.approx(np.mean((two - one)[5:, 0]))
+    assert dice.low < 0.02 < dice.high
+    assert dice.high - dice.low < 0.02, "cases differ by far more than the runs do on one case"
+    assert dice.says == far.says == "b is better."

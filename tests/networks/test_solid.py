@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from medloop.errors import InputError
+from medloop.learning.fitting import train
+from medloop.learning.lesson import Cases, Lesson
+from medloop.learning.plan import Plan
 from medloop.networks import costs, onnx, solid
 from medloop.networks.joint import Joint, JointSpec
 from medloop.networks.multitask import MultitaskSpec
@@ -24,6 +27,14 @@ def _balls(count=6):
     inside = ((grid - middle) ** 2).sum(axis=1) < np.where(np.arange(count) % 2, 9, 3)[:, None, None, None]
     pixels = rng.integers(0, 60, inside.shape) + 150 * inside
     return torch.from_numpy(pixels[:, None].astype(np.uint8)), torch.from_numpy(inside.astype(np.uint8))
+
+
+class _Images:
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def take(self, indices):
+        return self.pixels[indices]
 
 
 def _net(spec=SMALL, **asked):
@@ -47,14 +58,18 @@ def test_answers_for_any_size_and_onnx(spec):
     assert onnx.check(onnx.write(net, pixels.shape[1:], net.spec.outputs), net, pixels.numpy()) < onnx.TOLERANCE
 
 
-def test_balls_are_outlined_and_told_apart():
+def test_a_training_outlines_balls():
     net, (pixels, truth) = _net(columns=1, masks=1), _balls()
-    joint = Joint(net, costs.of(["masks"]), JointSpec())
-    optimiser = torch.optim.AdamW(joint.parameters(), 1e-2)
-    for _ in range(30):
-        optimiser.zero_grad()
-        joint.loss(joint(pixels), {"masks": truth}).backward()
-        optimiser.step()
+    joint, rows = Joint(net, costs.of(["masks"]), JointSpec()), np.arange(len(pixels))
+    lesson = Lesson(
+        net=joint,
+        loss=joint.loss,
+        train=Cases(images=_Images(pixels.numpy()), rows=rows, targets=rows),
+        plan=Plan(epochs=30, batch=6, rate=1e-2, head_rate=1.0, kept="last"),
+        augment=lambda pixels, rows, epoch, first: (pixels, {"masks": truth[rows]}),
+        device="cpu",
+    )
+    train(lesson)
     with torch.inference_mode():
         found = net(pixels)["masks"].argmax(dim=1)
     assert float(2 * (found & truth).sum() / (found.sum() + truth.sum())) > 0.9
@@ -64,8 +79,10 @@ def test_blocks_states_and_specs():
     net, other = _net(columns=2, masks=1), _net(columns=2, masks=1)
     blocks = net.blocks()
     assert sorted(id(each) for block in blocks for each in block) == sorted(id(each) for each in net.parameters())
-    assert len(blocks) == 1 + SMALL.levels + 1
+    assert len(blocks) == 1 + SMALL.levels + 2
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(net.parameters(), other.parameters(), strict=True))
+    net.learn_levels(torch.full((3, 1, net.pool.width), 5.0))
+    assert float(net.answer.level.mean.abs().max()) == 0
     state = {name: each + 1 for name, each in net.backbone.state_dict().items()}
     again = solid.build(SMALL, state=state)
     assert all(torch.equal(each, state[name]) for name, each in again.state_dict().items())

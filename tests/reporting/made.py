@@ -136,6 +136,7 @@ def with_heat(given: Evidence) -> Evidence:
 
 
 CELL = Target(TargetKind.MASKS, ("cytoplasm", "nucleus"), name="masks")
+SIZES = Target(TargetKind.MEASURES, ("longest diameter", "area"), name="measures", units=("mm", "mm2"))
 SPOTS = Target(TargetKind.BOXES, ("red cell", "platelet"), name="boxes")
 
 
@@ -177,6 +178,27 @@ def boxed(count: int = 24) -> StructuredEvidence:
     )  # fmt: skip
 
 
+def sized(count: int = 24) -> StructuredEvidence:
+    """Diameters and areas, found a little too large."""
+    sizes, draw = targets.of(TargetKind.MEASURES), np.random.default_rng(9)
+    true = draw.uniform(5, 20, count)
+    found = true + draw.normal(0.5, 0.5, count)
+    names = SIZES.classes
+    pairs = [
+        tuple(Findings(str(k), measures=dict(zip(names, (value[k], value[k] ** 2), strict=True))) for value in (found, true))
+        for k in range(count)
+    ]
+    tallies = [sizes.tally(SIZES, answer, truth, None) for answer, truth in pairs]
+    agreement = tuple(
+        Agreement(name, unit, np.array([t.truth[k] for t in tallies]), np.array([t.found[k] for t in tallies]))
+        for k, (name, unit) in enumerate(zip(names, SIZES.units, strict=True))
+    )
+    figures = sizes.metrics(SIZES, tallies, np.arange(count))
+    cases = tuple(f"scan_{k:04d}.png" for k in range(count))
+    merits = np.array([sizes.merit(each) for each in tallies])
+    return StructuredEvidence(target=SIZES, names=cases, figures=figures, by_case={}, merits=merits, agreement=agreement)
+
+
 def _structured(target, module, pairs, tallies, **more) -> StructuredEvidence:
     figures = module.metrics(target, tallies, np.arange(len(tallies)))
     alone = [module.metrics(target, [each], np.zeros(1, np.int64)) for each in tallies]
@@ -198,7 +220,7 @@ def with_structured(given: Evidence) -> Evidence:
     """The same with outlines and boxes beside classes, and with the weights of their losses."""
     rows = [{**row, "weights": {"classes": 1.0, "masks": 0.5 + 0.1 * row["epoch"], "boxes": 2 / row["epoch"]}} for row in history()]
     search = ({"trial": 0, "rung": "multitask", "state": "complete", "score": 0.9, "history": rows},)
-    return replace(given, structured=(outlined(), boxed()), search=search)
+    return replace(given, structured=(outlined(), boxed(), sized()), search=search)
 
 
 def only_outlines() -> Evidence:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from medloop.reporting import learn_page, structured
+from medloop.reporting import learn_page, structured, words
 from medloop.types import Metric
 from tests.reporting import made
 
@@ -39,7 +39,7 @@ def test_too_few_cases_have_no_spread() -> None:
 def test_the_page_tells_of_classes_and_of_outlines_and_of_broken_rules() -> None:
     given = made.with_structured(made.evidence("multi-class", 60))
     page = learn_page(made.learnt(given), given)
-    assert "outlining ‘cytoplasm’ and ‘nucleus’, finding ‘red cell’ and ‘platelet’" in page
+    assert "outlining ‘cytoplasm’ and ‘nucleus’, finding ‘red cell’ and ‘platelet’, measuring ‘longest diameter’ and ‘area’" in page
     assert "2 of 27 answers break a rule (‘nucleus inside the cell’)" in page
     assert "Weights of the losses" in page
     assert page.count(">Dice<") >= 2
@@ -65,3 +65,14 @@ def test_only_outlines_are_told_without_words_about_classes() -> None:
     for absent in ("Confusion matrix", "ROC curve", "Always saying", "abstain"):
         assert absent not in page
     assert np.isfinite(given.structured[0].merits).all()
+
+
+def test_measures_have_a_row_each_with_their_unit() -> None:
+    (section,) = structured.sections([made.sized()])
+    assert [name for name, _ in section.by_class[1]] == ["longest diameter (mm)", "area (mm2)"]
+    assert section.by_class[0][0] == "Mean absolute error"
+    assert all(value != "–" for _, cells in section.by_class[1] for value, _ in cells)
+    assert section.overall == []
+    assert [chart.title for chart in section.charts] == ["Agreement: longest diameter", "Agreement: area"]
+    assert words.verdict(made.SIZES, made.sized().figures).startswith("Its measures are off on average: longest diameter by 0.")
+    assert [tile.title for tile in structured.tiles(made.sized(), 3)] == ["longest diameter (mm)", "area (mm2)"]

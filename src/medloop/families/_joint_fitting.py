@@ -57,34 +57,36 @@ def fit(job: FitJob) -> Fitted:
     settings = _joint_tuning.settings(job, found.spec if found else None)
     told = _rules(settings, job)
     folder = _folder(job, settings)
-    oof = Scores.of(job, settings, None if folder is None else folder / "out-of-fold")
-    ground = Ground(job, settings, found, oof, rules.penalties(told) if told else ())
-    work = Work(ground, _folds(job, settings), folder)
-    ready = job.clock()
-    raw, rows = work.cross_validated()
-    searched = job.clock()
-    ground.oof = None
-    net, trained = work.train(np.arange(len(job.train)), np.empty(0, np.int64), "all")
-    rows += history(trained, "all")
-    plain = Finder(settings.further, settings.net.stride, rules=told)
-    finder, qualities, answers = _finder(job, settings, oof, plain) if work.count > 1 else (_uncleaned(plain), {}, {})
+    with Scores.of(job, settings, None if folder is None else folder / "out-of-fold") as oof:
+        ground = Ground(job, settings, found, oof, rules.penalties(told) if told else ())
+        work = Work(ground, _folds(job, settings), folder)
+        ready = job.clock()
+        raw, rows = work.cross_validated()
+        searched = job.clock()
+        ground.oof = None
+        net, trained = work.train(np.arange(len(job.train)), np.empty(0, np.int64), "all")
+        rows += history(trained, "all")
+        plain = Finder(settings.further, settings.net.stride, rules=told)
+        finder, qualities, answers = _finder(job, settings, oof, plain) if work.count > 1 else (_uncleaned(plain), {}, {})
     fitted = _fitted(ground, work, raw, net, finder)
     if work.folder is not None:
         checkpoints.clear(work.folder)
     timings = {"features": ready - start, "search": searched - ready, "fit": job.clock() - searched}
-    scores = _fold_scores(job, settings, ground, raw, work.fold)
+    told_of = {"seconds": round(job.clock() - start, 3), **fitted.recipe.parameters, "further": qualities, "history": rows}
+    trial = _judged(ground, raw, work.fold, qualities) | told_of
+    return dataclasses.replace(fitted, trials=[json.loads(json.dumps(trial))], timings=timings, answers=answers)
+
+
+def _judged(ground: Ground, raw: Floats, fold: Integers, qualities: Mapping[str, Json]) -> dict[str, Json]:
+    """How good the folds' answers are: of the classes, or else of the masks."""
+    scores = _fold_scores(ground.job, ground.settings, ground, raw, fold)
     known = scores[~np.isnan(scores)]
-    trial = {
+    return {
         "trial": 0,
         "state": "complete",
         "score": float(known.mean()) if len(known) else qualities.get("masks", {}).get("dice"),
         "fold_scores": [None if math.isnan(each) else float(each) for each in scores],
-        "seconds": round(job.clock() - start, 3),
-        **fitted.recipe.parameters,
-        "further": qualities,
-        "history": rows,
     }
-    return dataclasses.replace(fitted, trials=[json.loads(json.dumps(trial))], timings=timings, answers=answers)
 
 
 def least_seconds(job: FitJob) -> float:

@@ -33,6 +33,15 @@ class Scores:
     embedding: Floats | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
+    def __enter__(self) -> Scores:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """What lies in a temporary folder goes."""
+        self.masks = None
+        if self._folder is not None:
+            self._folder.cleanup()
+
     @staticmethod
     def of(job: FitJob, settings: Settings, folder: Path | None) -> Scores:
         """Room for the training cases; without ``folder`` in a temporary one that goes with it."""

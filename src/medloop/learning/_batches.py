@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medloop.learning.lesson import Cases
+
+_FLAT = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,3 +72,11 @@ def evenly(count: int, parts: int) -> list[int]:
 def laid_out(pixels: Tensor) -> Tensor:
     """Channels last, where there are channels: convolutions are quicker."""
     return pixels.contiguous(memory_format=torch.channels_last) if pixels.ndim == 4 else pixels
+
+
+def weights_laid_out(net: Any) -> Any:
+    """The same network, the weights of its flat convolutions as `laid_out` lays pixels out."""
+    for each in (*net.parameters(), *net.buffers()):
+        if each.dim() == _FLAT:
+            each.data = each.data.contiguous(memory_format=torch.channels_last)
+    return net

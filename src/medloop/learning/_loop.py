@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medloop.errors import InputError
 from medloop.learning import checkpoints, schedule
-from medloop.learning._batches import Batch, batches, evenly, inputs, laid_out
+from medloop.learning._batches import Batch, batches, evenly, inputs, laid_out, weights_laid_out
 from medloop.learning._course import Course, Ended
 from medloop.learning._depthwise import QuickDepthwise
 from medloop.learning.average import Average
@@ -41,7 +41,7 @@ class Loop:
     def __init__(self, lesson: Lesson, fabric: Fabric) -> None:
         self.lesson, self.plan, self.fabric = lesson, lesson.plan, fabric
         self.folder = None if lesson.folder is None else lesson.folder / lesson.key()
-        self.net: Any = fabric.to_device(lesson.net).to(memory_format=torch.channels_last)
+        self.net: Any = weights_laid_out(fabric.to_device(lesson.net))
         self.blocks = [list(block) for block in self.net.blocks()]
         self.optimiser: Any = fabric.setup_optimizers(schedule.optimiser(self.blocks, self.plan))
         self.module: Any = None

@@ -157,7 +157,10 @@ def _agreement(target: Target, tallies: Sequence[Any]) -> Sequence[Agreement]:
     """Diameters and sizes of what was found beside their truth."""
     if target.kind is TargetKind.MASKS:
         return masks.compared(target, tallies)
-    if target.kind is not TargetKind.BOXES:
-        return ()
+    if target.kind is TargetKind.MEASURES:
+        truth, found = (np.stack([getattr(each, side) for each in tallies]) for side in ("truth", "found"))
+        units = target.units or ("",) * len(target.classes)
+        named = enumerate(zip(target.classes, units, strict=True))
+        return [Agreement(name, unit, truth[:, column], found[:, column]) for column, (name, unit) in named]
     pairs = matching.pairs(tallies, detection.SHOWN)
     return [Agreement("longest diameter", pairs.unit, pairs.diameter, pairs.diameter_found)]

@@ -117,6 +117,9 @@ class Solid(Multitask):
         found: list[torch.Tensor] = self.backbone(pixels if pixels.dim() == 5 else pixels[:, :, None])
         return found
 
+    def learn_levels(self, features: torch.Tensor) -> None:
+        """Nothing: what a network says that begins at random is no scale for what it will say."""
+
     def _look_at_places(self, spec: MultitaskSpec) -> None:
         self.masks = SolidMasks(self.backbone.spec, spec.masks)
 

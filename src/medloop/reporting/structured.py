@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medloop.evaluation.evidence import Agreement, StructuredEvidence
-from medloop.reporting import charts, words
+from medloop.reporting import charts, measured, words
 from medloop.reporting.charts import Chart
 from medloop.reporting.parts import Figure, Tile
 from medloop.reporting.sheets import Picture
@@ -48,6 +48,7 @@ class Section:
     overall: list[Figure]
     by_class: tuple[list[str], list[tuple[str, list[tuple[str, str]]]]]
     charts: list[Chart]
+    of_each: str
     legend: str
     pictures: list[tuple[str, list[Picture]]]
     violations: list[tuple[str, str, str, str]]
@@ -61,6 +62,8 @@ def sections(given: Sequence[StructuredEvidence]) -> list[Section]:
 
 def tiles(given: StructuredEvidence, most: int) -> list[Tile]:
     """The figures for the first screen."""
+    if given.target.kind is TargetKind.MEASURES:
+        return _tiles_of_measures(given, most)
     chosen = [name for name in words.TILES[given.target.kind] if given.figures.get(name, Metric(None)).value is not None]
     found = []
     for name in chosen[:most]:
@@ -68,6 +71,16 @@ def tiles(given: StructuredEvidence, most: int) -> list[Tile]:
         found.append(
             Tile(title, words.shown(name, metric.value), words.interval(name, metric), words.tile_says(name, metric, given.target))
         )
+    return found
+
+
+def _tiles_of_measures(given: StructuredEvidence, most: int) -> list[Tile]:
+    found = []
+    for name, figures in measured.rows(given.target, given.figures)[:most]:
+        metric = dict(figures)["mae"]
+        if metric.value is not None:
+            says = "mean absolute error"
+            found.append(Tile(name, words.shown("mae", metric.value), words.interval("mae", metric), says))
     return found
 
 
@@ -86,13 +99,17 @@ def stems(target: Target, figures: Mapping[str, Metric]) -> tuple[list[str], lis
 
 def _section(given: StructuredEvidence, number: int) -> Section:
     whole, parts = stems(given.target, given.figures)
+    by_class = ([words.term_of(stem).title for stem in parts], _rows(given, parts))
+    if given.target.kind is TargetKind.MEASURES:
+        whole, by_class = [], _by_measure(given)
     unknown = f" Of {given.unknown} other judged cases the truth is not known." if given.unknown else ""
     return Section(
         id=f"target-{number}",
         title=f"{_TITLES[given.target.kind]}: {words.headline(given.target).split(' ', 1)[1]}",
         judged=f"On {len(given.names)} cases whose {given.target.name} are labelled.{unknown}",
         overall=[_figure(name, given.figures[name]) for name in whole if not _IN_CURVE.match(name)],
-        by_class=([words.term_of(stem).title for stem in parts], _rows(given, parts)),
+        by_class=by_class,
+        of_each="measure" if given.target.kind is TargetKind.MEASURES else "class",
         charts=[*_spread(given, number), *_froc(given, number), *_agreement(given, number)],
         legend=_LEGENDS[given.target.kind],
         pictures=[
@@ -120,6 +137,14 @@ def _rows(given: StructuredEvidence, parts: Sequence[str]) -> list[tuple[str, li
         metrics = [(stem, given.figures.get(f"{stem}_{each}", Metric(None, reason="not computed"))) for stem in parts]
         rows.append((each, [(words.shown(stem, metric.value), words.interval(stem, metric)) for stem, metric in metrics]))
     return rows
+
+
+def _by_measure(given: StructuredEvidence) -> tuple[list[str], list[tuple[str, list[tuple[str, str]]]]]:
+    told = [
+        (name, [(words.shown(figure, metric.value), words.interval(figure, metric)) for figure, metric in figures])
+        for name, figures in measured.rows(given.target, given.figures)
+    ]
+    return [words.term_of(figure).title for figure in measured.FIGURES], told
 
 
 def _lines(given: StructuredEvidence, position: int) -> tuple[str, ...]:

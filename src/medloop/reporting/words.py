@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from medloop.reporting import measured
 from medloop.types import Metric, Target, TargetKind
 
 
@@ -70,6 +71,7 @@ STRUCTURED: Mapping[str, Term] = {
     "centre_distance_mm": Term("Distance of the centres (mm)", "Of findings that are hit, mean."),
     "centre_distance_px": Term("Distance of the centres (px)", "Of findings that are hit, mean."),
     "diameter_error_mm": Term("Error of the diameter (mm)", "How far off the longest diameter is, mean over what is found."),
+    "icc": Term("Intraclass correlation", "Agreement of single measurements (absolute, two-way); 1 is perfect."),
     "diameter_error_px": Term("Error of the diameter (px)", "How far off the longest diameter is, mean over what is found."),
 }
 """Figures of masks, boxes and measures."""
@@ -81,8 +83,8 @@ TILES: Mapping[TargetKind, tuple[str, ...]] = {
     TargetKind.NUMBER: ("mae", "rmse", "r2", "pearson", "bias", "spearman"),
     TargetKind.MASKS: ("dice", "dice_whole", "hd95_mm", "hd95_px", "surface_dice", "surface_dice_px"),
     TargetKind.BOXES: ("map50", "map", "froc_1", "shown_sensitivity", "diameter_error_mm", "diameter_error_px"),
-    TargetKind.MEASURES: ("mae", "r2"),
 }
+_TOLD = 3
 _VERBS = {TargetKind.MASKS: "Outlining", TargetKind.BOXES: "Finding", TargetKind.MEASURES: "Measuring"}
 _THINGS = {TargetKind.MASKS: "kinds of tissue", TargetKind.BOXES: "kinds of findings", TargetKind.MEASURES: "sizes"}
 _UNITS = {"mae", "rmse", "bias", "limit_low", "limit_high", "shown_false"}
@@ -165,6 +167,8 @@ def _several(names: Sequence[str], what: str) -> str:
 
 def structured_verdict(target: Target, figures: Mapping[str, Metric]) -> str:
     """How well masks, boxes or measures are found, in one sentence."""
+    if target.kind is TargetKind.MEASURES:
+        return _verdict_of_measures(target, figures)
     name = next((each for each in TILES[target.kind] if each in figures), "")
     main = figures.get(name, Metric(None))
     if main.value is None:
@@ -172,12 +176,21 @@ def structured_verdict(target: Target, figures: Mapping[str, Metric]) -> str:
     between = _between(name, main)
     if target.kind is TargetKind.MASKS:
         return f"Its outlines cover the true ones with a Dice of {main.value:.3f}{between}."
-    if target.kind is TargetKind.BOXES:
-        hits = figures.get("froc_1", Metric(None))
-        told = f"Its boxes reach an average precision of {main.value:.3f}{between}"
-        more = f"; with one false alarm a case it finds {100 * hits.value:.0f} of 100 findings" if hits.value is not None else ""
-        return f"{told}{more}."
-    return f"{term_of(name).title} of its measures: {shown(name, main.value)}{between}."
+    hits = figures.get("froc_1", Metric(None))
+    told = f"Its boxes reach an average precision of {main.value:.3f}{between}"
+    more = f"; with one false alarm a case it finds {100 * hits.value:.0f} of 100 findings" if hits.value is not None else ""
+    return f"{told}{more}."
+
+
+def _verdict_of_measures(target: Target, figures: Mapping[str, Metric]) -> str:
+    """How far off the first few measures are."""
+    told = []
+    for name, unit in measured.named(target):
+        metric = figures.get(measured.key("mae", name, unit), Metric(None))
+        if metric.value is not None:
+            told.append(f"{name} by {metric.value:.3g}{f' {unit}' if unit else ''}{_between('mae', metric)}")
+    more = f", and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return f"Its measures are off on average: {'; '.join(told[:_TOLD])}{more}." if told else "No measure could be compared."
 
 
 def verdict(target: Target, figures: Mapping[str, Metric]) -> str:
