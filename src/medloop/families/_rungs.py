@@ -106,12 +106,14 @@ class _Plan:
         """Seconds until all should be there."""
         return min(max(0.0, self.job.deadline - self.job.clock()), _ENDLESS)
 
-    def needs(self, number: int) -> float | str:
-        """Seconds at the very least, or why the rung cannot be climbed."""
+    def needs(self, number: int, given: float) -> float | str:
+        """Seconds at the very least, or why the rung cannot be climbed. Given less than its ``least_s`` it is not asked."""
         rung = self.rungs[number]
         if number not in self._asked:
-            if self.left * rung.share < rung.least_s or self.left == 0:
-                return max(rung.least_s, 1.0) if self.left else np.inf
+            if self.left == 0:
+                return np.inf
+            if given < rung.least_s:
+                return rung.least_s
             try:
                 self._asked[number] = max(rung.least_s, rung.least_seconds(self.job))
             except MedloopError as error:
@@ -129,10 +131,10 @@ class _Plan:
 
     def against(self, number: int) -> str:
         """Why the rung is not climbed with the time left; empty where it is."""
-        needed = self.needs(number)
+        given = self.left * self.share(number)
+        needed = self.needs(number, given)
         if isinstance(needed, str):
             return needed
-        given = self.left * self.share(number)
         if np.isinf(needed):
             return "No time was left for it."
         return f"Too little time: it takes at least {needed:.0f} s, and {given:.0f} s were left for it." if needed > given else ""
@@ -141,13 +143,14 @@ class _Plan:
         """Raises before any work what those say that were to start from another network, where none of them can."""
         starting = [number for number, rung in enumerate(self.rungs) if number and "from" in rung.parameters]
         for number in starting:
-            self.needs(number)
+            self.needs(number, self.left)
         if starting and all(number in self._errors for number in starting):
             raise self._errors[starting[0]]
 
     def _may_fit(self, number: int, whole: float) -> bool:
-        needed = self.needs(number)
-        return not isinstance(needed, str) and needed <= self.left * self.rungs[number].share / whole
+        given = self.left * self.rungs[number].share / whole
+        needed = self.needs(number, given)
+        return not isinstance(needed, str) and needed <= given
 
 
 def qualities(job: FitJob, raw: Floats, fold: Integers) -> Floats:
