@@ -196,11 +196,9 @@ def test_what_cannot_end_in_time_is_not_begun(climb, monkeypatch):
 def test_a_rung_that_gets_all_that_is_left_is_asked_what_it_needs(make_job, monkeypatch):
     """Its share of the time was too little to ask; what is left when it comes to it is more, and still not enough."""
     monkeypatch.setattr(classical, "least_seconds", lambda job: 500.0 * (job.recipe.parameters["trials"] == 3))
-    job = make_job(TargetKind.BINARY, HALF, seconds=40.0)
-    rungs = [Rung("classical", HOG | {"trials": 2}, 0.7), Rung("classical", HOG | {"trials": 3}, 0.3, 20.0)]
-    found = _rungs.climb(job, rungs)
-    assert found[0].fitted is not None
-    assert "at least 500 s" in found[1].reason
+    job = make_job(TargetKind.BINARY, HALF, clock=lambda: 0.0, seconds=40.0)
+    plan = _rungs._Plan(job, [Rung("classical", {"trials": 2}, 0.7), Rung("classical", {"trials": 3}, 0.3, 20.0)])
+    assert plan.against(1) == "Too little time: it takes at least 500 s, and 40 s were left for it."
 
 
 def test_what_is_left_over_goes_to_later_rungs(make_job, monkeypatch):
