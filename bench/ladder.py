@@ -20,7 +20,7 @@ from medloop.families import Model
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, look
 from medloop.loop.learn import learn
-from medloop.requests import LearnRequest, LearnResult
+from medloop.requests import LearnRequest, LearnResult, SourceRequest
 from medloop.types import Floats
 from medloop.workspace import Workspace
 
@@ -98,7 +98,7 @@ def _raw_scores(model: Model, file: Path, place: Path) -> Floats:
     workspace = Workspace(place)
     with Compute() as compute:
         means = Means(workspace=workspace, compute=compute, clock=Clock())
-        refs = [ref for ref in collect(str(file), None, means).refs if "#test/" in ref.name]
+        refs = [ref for ref in collect(SourceRequest(src=str(file)), means).refs if "#test/" in ref.name]
         arrays = look(refs, lambda _: model.preparation, means, copies=False).survey.arrays
         if arrays is None or len(arrays) != len(refs):
             raise RuntimeError("a picture was not prepared")

@@ -27,7 +27,7 @@ from medloop.loop._learnt import LEARNT, learnt_from, to_bytes
 from medloop.loop.predict import predict
 from medloop.networks import backbones, classifier
 from medloop.prepared import PreparedArrays, RowKind
-from medloop.requests import PredictRequest
+from medloop.requests import PredictRequest, SourceRequest
 from medloop.torch_compat import torch
 from medloop.types import Array, Case, Dataset, Recipe, Target, TargetKind
 from medloop.workspace import Workspace
@@ -65,7 +65,7 @@ def frozen_recipe(folder: Path) -> tuple[Row, Path]:
     other = epoch * _EPOCHS
     history = fitted.trials[0]["history"]
     early, kept = history[_MEASURED - 1]["validation_accuracy"], fitted.trials[0]
-    beside = {LEARNT: to_bytes(learnt_from(dataset, np.arange(len(truth))))}
+    beside = {LEARNT: to_bytes(learnt_from(dataset, np.arange(len(truth)), SourceRequest(src=str(files[0].parent))))}
     model = families.save(fitted.model, folder / "model", beside=beside)
     row = Row(
         what="frozen recipe",
