@@ -65,7 +65,7 @@ def make_job(stored_arrays, tmp_path):
         kinds = np.arange(60) % 3 if kinds is None else np.asarray(kinds)
         numbers = np.arange(len(kinds))
         groups = numbers if groups is None else np.asarray(groups)
-        cases = tuple(Case(f"case {number}", ()) for number in numbers)
+        cases = tuple(Case(f"case {number}", (), patient=f"patient {groups[number]}") for number in numbers)
         data = Dataset(cases, target, _values(target, kinds), groups, groups, np.array(["train"] * len(kinds)), "fingerprint")
         return FitJob(
             dataset=data,
@@ -238,7 +238,7 @@ def test_layers_that_saw_the_fold_are_caught_by_the_test_above(make_job, monkeyp
     draw = np.random.default_rng(0)
     pixels = _pictures(draw.integers(3, size=60))
     job = make_job(TARGETS["two classes"], kinds=draw.permutation(np.arange(60) % 3), pixels=pixels, epochs=60, validation=0)
-    assert transfer.fit(job).trials[0]["score"] > 0.75
+    assert transfer.fit(job).trials[0]["score"] > 0.8
 
 
 def test_a_saved_model_lends_its_network(make_job, tmp_path):

@@ -16,6 +16,7 @@ from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
 from medloop.families._choice import averaged, unit_of
 from medloop.families._job import FitJob, Fitted, Model, OutOfFold, Parts
+from medloop.families._predicted import predicted
 from medloop.prepared.arrays import PreparedArrays
 from medloop.progress import QUIET, Progress
 from medloop.types import Array, Floats, Prediction, Step, Target
@@ -70,10 +71,7 @@ class AveragedModel:
     ) -> Prediction:
         """Calibrated answers for prepared images. Without ``cases`` they are named by their number."""
         raw = self.raw(arrays, indices, compute=compute, cache=cache, tell=tell)
-        probabilities = calibration.apply(self.calibrator, raw)
-        decided = decisions.decide(self.target, probabilities, self.decision)
-        names = tuple(cases) or tuple(str(number) for number in range(len(raw)))
-        return Prediction(names, probabilities, decided.labels, decided.confidence, decided.abstain)
+        return predicted(self.target, raw, self.calibrator, self.decision, cases)
 
 
 def with_network(model: Model) -> tuple[Model, str]:

@@ -14,13 +14,13 @@ import numpy as np
 
 from medloop.compute import Compute
 from medloop.errors import InputError
-from medloop.evaluation import calibration, decisions
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
 from medloop.families._cross import columns
 from medloop.families._finding import Finder, findings
 from medloop.families._job import Parts
 from medloop.families._on_features import describe
+from medloop.families._predicted import named, predicted
 from medloop.families._windows import Patch, chunks, through
 from medloop.features._contract import Part, alive, read
 from medloop.features._pixels import bytes_of
@@ -79,11 +79,7 @@ class MultitaskModel:
         rows = self._rows(arrays, indices)
         if len(rows) == 0 or not self.classes:
             return np.empty((len(rows), columns(self.target) if self.classes else 0))
-        cuts = list(_cuts(arrays, len(rows)))
-        jobs = (_Job(tuple(arrays.locate(rows[cut])), self._answering("classes")) for cut in cuts)
-        found = (compute or Compute(0)).map(_raw, jobs, label="network", total=len(cuts), tell=tell)
-        scores = np.concatenate([alive(each, "network") for each in found], dtype=np.float64)
-        return np.asarray(scores * self.deviation + self.mean)
+        return self._said("classes", arrays, rows, compute, tell) * self.deviation + self.mean
 
     def predict(
         self,
@@ -100,12 +96,9 @@ class MultitaskModel:
         Without ``cases`` they are named by their number.
         """
         raw = self.raw(arrays, indices, compute=compute, cache=cache, tell=tell)
-        names = tuple(cases) or tuple(str(number) for number in range(len(raw)))
-        if not self.classes:
-            return Prediction(names, raw, ("",) * len(raw), np.full(len(raw), np.nan), np.zeros(len(raw), bool))
-        probabilities = calibration.apply(self.calibrator, raw)
-        decided = decisions.decide(self.target, probabilities, self.decision)
-        return Prediction(names, probabilities, decided.labels, decided.confidence, decided.abstain)
+        if self.classes:
+            return predicted(self.target, raw, self.calibrator, self.decision, cases)
+        return Prediction(named(cases, len(raw)), raw, ("",) * len(raw), np.full(len(raw), np.nan), np.zeros(len(raw), bool))
 
     def find(
         self,
@@ -121,7 +114,7 @@ class MultitaskModel:
         """What is found in prepared images, in their order and in voxels as read; without ``geometry`` in prepared voxels."""
         del cache
         rows = self._rows(arrays, indices)
-        names = tuple(cases) or tuple(str(number) for number in range(len(rows)))
+        names = named(cases, len(rows))
         cuts = list(_cuts(arrays, len(rows)))
         answering = self._answering(*(name for name in self.names if name not in _OF_CASE))
         jobs = (
@@ -144,8 +137,12 @@ class MultitaskModel:
         rows = self._rows(arrays, indices)
         if "embedding" not in self.names or len(rows) == 0:
             return np.empty((len(rows), 0))
+        return self._said("embedding", arrays, rows, compute, tell)
+
+    def _said(self, name: str, arrays: PreparedArrays, rows: Array, compute: Compute | None, tell: Progress) -> Floats:
+        """One of the network's answers for these rows, ``(n, K)`` float64."""
         cuts = list(_cuts(arrays, len(rows)))
-        jobs = (_Job(tuple(arrays.locate(rows[cut])), self._answering("embedding")) for cut in cuts)
+        jobs = (_Job(tuple(arrays.locate(rows[cut])), self._answering(name)) for cut in cuts)
         found = (compute or Compute(0)).map(_raw, jobs, label="network", total=len(cuts), tell=tell)
         return np.concatenate([alive(each, "network") for each in found], dtype=np.float64)
 

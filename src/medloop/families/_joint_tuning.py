@@ -213,16 +213,8 @@ def _backbone(
     channels = job.arrays.shape[0] * (1 + 2 * _context(said, job))
     stages = _FOR_BOXES if not classes and {each.kind for each in further} == {TargetKind.BOXES} else _STAGES
     usual = begun or BackboneSpec(side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=stages)
-    if "backbone" in said and said["backbone"] != usual.name:
-        usual = dataclasses.replace(usual, name=str(said["backbone"]), stages=())
-    return dataclasses.replace(
-        usual,
-        side=int(said.get("side", usual.side)),
-        stages=tuple(said.get("stages", usual.stages)),
-        level=bool(said.get("level", usual.level)),
-        weights="pretrained",
-        channels=0 if channels in (1, 3) and (depth == 1 or channels == 1) else channels,
-    )
+    seen = 0 if channels in (1, 3) and (depth == 1 or channels == 1) else channels
+    return dataclasses.replace(_tuning.backbone_said(said, usual), channels=seen)
 
 
 def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Target, ...]) -> MultitaskSpec:

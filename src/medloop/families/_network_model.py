@@ -14,12 +14,12 @@ import numpy as np
 
 from medloop.compute import Compute
 from medloop.errors import InputError
-from medloop.evaluation import calibration, decisions
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
 from medloop.families._cross import columns
 from medloop.families._job import Parts
 from medloop.families._on_features import describe
+from medloop.families._predicted import predicted
 from medloop.features._contract import Part, alive, read
 from medloop.features._pixels import bytes_of
 from medloop.networks import running
@@ -85,10 +85,7 @@ class NetworkModel:
     ) -> Prediction:
         """Calibrated answers for prepared images. Without ``cases`` they are named by their number."""
         raw = self.raw(arrays, indices, compute=compute, cache=cache, tell=tell)
-        probabilities = calibration.apply(self.calibrator, raw)
-        decided = decisions.decide(self.target, probabilities, self.decision)
-        names = tuple(cases) or tuple(str(number) for number in range(len(raw)))
-        return Prediction(names, probabilities, decided.labels, decided.confidence, decided.abstain)
+        return predicted(self.target, raw, self.calibrator, self.decision, cases)
 
     def _check(self, arrays: PreparedArrays) -> None:
         got = describe(arrays)

@@ -24,6 +24,7 @@ from medloop.families._choice import averaged, choose, unit_of
 from medloop.families._cross import Problem, Trial, columns, cross_validate
 from medloop.families._heads import Head, Spec
 from medloop.families._job import FitJob, Fitted, OutOfFold, Parts
+from medloop.families._predicted import predicted
 from medloop.families._search import Guide, Registered
 from medloop.families._tables import Tables, table
 from medloop.features import Feature
@@ -87,10 +88,7 @@ class FeaturedModel:
     ) -> Prediction:
         """Calibrated answers for prepared images. Without ``cases`` they are named by their number."""
         raw = self.raw(arrays, indices, compute=compute, cache=cache, tell=tell)
-        probabilities = calibration.apply(self.calibrator, raw)
-        decided = decisions.decide(self.target, probabilities, self.decision)
-        names = tuple(cases) or tuple(str(number) for number in range(len(raw)))
-        return Prediction(names, probabilities, decided.labels, decided.confidence, decided.abstain)
+        return predicted(self.target, raw, self.calibrator, self.decision, cases)
 
     def _check(self, arrays: PreparedArrays) -> None:
         got = describe(arrays)

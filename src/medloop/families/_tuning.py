@@ -156,6 +156,11 @@ def plan_for(how: str, cases: int, said: Mapping[str, Json]) -> Plan:
 def _backbone(said: Mapping[str, Json], arrays: PreparedArrays, begun: BackboneSpec | None) -> BackboneSpec:
     small = max(arrays.shape[2:]) <= SMALL
     usual = begun or BackboneSpec(side=SMALL_SIDE if small else LARGE_SIDE, stages=(1, 2, 3) if small else (1, 2, 3, 4))
+    return backbone_said(said, usual)
+
+
+def backbone_said(said: Mapping[str, Json], usual: BackboneSpec) -> BackboneSpec:
+    """The usual backbone, but for what the recipe says; another network brings its own stages."""
     if "backbone" in said and said["backbone"] != usual.name:
         usual = dataclasses.replace(usual, name=str(said["backbone"]), stages=())
     return dataclasses.replace(

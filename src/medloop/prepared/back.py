@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numpy.typing import NDArray
 
 from medloop.errors import Unreadable
-from medloop.prep._grid import shifted
 from medloop.prepared._sampling import linear, nearest
 from medloop.prepared.geometry import Geometry
 from medloop.types import Array, Floats
 
 _CORNERS = np.array(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij")).reshape(3, 8).T
-_SLAB = 2**22
 
 
 def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
@@ -26,20 +21,6 @@ def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
     """
     back, shape = _back(geometry, row)
     return nearest(mask, back, shape) if mask.ndim == 3 else _scores(mask, back, shape)
-
-
-def decided_as_read(scores: Array, geometry: Geometry, row: int, decide: Callable[[Floats], Array]) -> NDArray[np.uint8]:
-    """The mask ``(Z, Y, X)`` that ``decide`` makes of scores ``(K + 1, z, Y, X)`` as read, a few slices at a time.
-
-    Only about four million scored voxels are held at once, however large the image. ``scores`` and errors as in `mask_as_read`.
-    """
-    back, shape = _back(geometry, row)
-    out = np.empty(shape, np.uint8)
-    depth = max(1, _SLAB // max(1, shape[1] * shape[2]))
-    for start in range(0, shape[0], depth):
-        part = out[start : start + depth]
-        part[...] = decide(_scores(scores, back @ shifted((start, 0, 0)), part.shape))
-    return out
 
 
 def map_as_read(values: Floats, geometry: Geometry, row: int, outside: float = 0.0) -> Floats:
