@@ -81,7 +81,8 @@ def load(folder: Path) -> Model:
     _contents(folder, head.get("beside", {}))
     contents = _contents(folder, head["files"])
     try:
-        arrays = read_arrays(contents.pop(_ARRAYS))
+        # copies lie where NumPy puts arrays: products of matrices that lie elsewhere differ in the last bit
+        arrays = {name: array.copy() for name, array in read_arrays(contents.pop(_ARRAYS)).items()}
     except (KeyError, SafetensorError) as error:
         raise _damaged(folder, f"{_ARRAYS} cannot be read") from error
     module = registry.load("families", str(head.get("family")))
