@@ -100,3 +100,37 @@ def test_what_is_no_network(images, content):
 def test_no_torch_is_loaded():
     program = "import sys; import medloop.networks.running; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_rounded_answers_are_near_and_do_not_depend_on_how_many_are_asked(images):
+    if running.precision() != "bfloat16":
+        pytest.skip("this processor does not compute in bfloat16, or OpenVINO is not installed")
+    exact, rounded = (running.run(_convolved(), images, rounded=each)[0] for each in (False, True))
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_allclose(rounded, exact, rtol=0.02)
+    for first, last in ((0, 1), (3, 20), (49, 50)):
+        np.testing.assert_array_equal(running.run(_convolved(), images[first:last], rounded=True)[0], rounded[first:last])
+    with pytest.raises(InputError) as caught:
+        running.run(_convolved(), images[:, :, :-1], rounded=True)
+    assert caught.value.code == "wrong-images"
+    with pytest.raises(InputError) as caught:
+        running.run(b"no network", images, rounded=True)
+    assert caught.value.code == "unreadable-network"
+
+
+def _convolved():
+    """The mean of a convolution with weights that bfloat16 does not have."""
+    weights = np.random.default_rng(0).uniform(0.1, 1, (4, 1, 3, 3)).astype(np.float32)
+    made = helper.make_graph(
+        [
+            helper.make_node("Cast", ["pixels"], ["values"], to=TensorProto.FLOAT),
+            helper.make_node("Conv", ["values", "weights"], ["maps"]),
+            helper.make_node("ReduceMean", ["maps"], ["means"], axes=[2, 3], keepdims=0),
+        ],
+        "convolved",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["images", 1, 8, 8])],
+        [helper.make_tensor_value_info("means", TensorProto.FLOAT, ["images", 4])],
+        [helper.make_tensor("weights", TensorProto.FLOAT, weights.shape, weights.ravel())],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()

@@ -60,9 +60,10 @@ def suits(arrays: PreparedArrays) -> bool:
 
 
 def source(arrays: PreparedArrays, params: Params) -> str:
-    """What the state depends on besides the parameters: the shape of what the network is shown, and the file of its weights."""
+    """What answers depend on besides the parameters: the shape of what is shown, the file of the weights, bfloat16 or float32."""
     file = Path(params.weights)
-    return f"{_shown(arrays.shape, params)} {_digest(file, file.stat().st_mtime_ns) if file.is_file() else ''}"
+    weights = _digest(file, file.stat().st_mtime_ns) if file.is_file() else ""
+    return f"{_shown(arrays.shape, params)} {weights} {running.precision()}"
 
 
 def fit(arrays: PreparedArrays, indices: Array, params: Params, seed: int, compute: Compute) -> dict[str, Array]:
@@ -122,7 +123,7 @@ def _exported(images: Array, params: Params) -> dict[str, Array]:
 
 def _viewed(images: Array, params: Params, state: State) -> Rows:
     """``(M, C, y, x)`` to ``(M, D)``, over all views."""
-    found = [running.run(np.asarray(state["onnx"]), _turned(images, view))[0] for view in range(params.views)]
+    found = [running.run(np.asarray(state["onnx"]), _turned(images, view), rounded=True)[0] for view in range(params.views)]
     rows: Rows = np.concatenate(found, axis=1) if params.join == "each" else np.mean(found, axis=0)
     return rows
 
