@@ -1,0 +1,141 @@
+"""Many studies at once, with the labels they came with: one transaction, so that a study is there with its label or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from medloop.store import audit
+from medloop.store import labels as labelling
+from medloop.store._rows import add as insert
+from medloop.store._rows import one, said
+from medloop.store.base import Store
+from medloop.store.records import LabelRow, StudyRow, now
+from medloop.store.studies import _refs_json, move, patient_key
+from medloop.store.tables import studies
+from medloop.types import Json
+
+_MANY = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A study that comes in. ``labels``: what it is labelled with, by target. ``replaces``: a study of fewer of the same files that
+    nobody has read."""
+
+    study: StudyRow
+    labels: Mapping[str, Json]
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """``number``: of the study. ``fresh``: it was not there before. ``labels``: how many were kept. ``replaced``: another gave way."""
+
+    number: int
+    fresh: bool
+    labels: int
+    replaced: bool
+
+
+UNREAD = ("arriving", "ready", "proposed")
+"""States in which nobody has read a study."""
+
+
+def known(store: Store, contents: Iterable[str]) -> dict[str, int]:
+    """The studies that have these contents, by content."""
+    every = list(dict.fromkeys(contents))
+    found: dict[str, int] = {}
+    with store.read() as connection:
+        for start in range(0, len(every), _MANY):
+            wanted = sa.select(studies.c.content, studies.c.id).where(studies.c.content.in_(every[start : start + _MANY]))
+            found |= dict(connection.execute(wanted).tuples().all())
+    return found
+
+
+def keep(store: Store, arriving: Sequence[Arrival], actor: str) -> list[Kept]:
+    """Keep these studies and their labels, all of them or none. What is there already stays as it is and takes new labels only.
+
+    A study that comes with a label that nobody need read is done.
+    """
+    with store.write() as connection:
+        return [_keep(connection, store, each, actor) for each in arriving]
+
+
+def settle(store: Store, quiet_s: float, actor: str) -> list[int]:
+    """Make ready every arriving study of which nothing new has come for ``quiet_s`` seconds; returns their numbers."""
+    moment = now().timestamp() - quiet_s
+    with store.write() as connection:
+        waiting = (
+            connection.execute(sa.select(studies).where(studies.c.state == "arriving").order_by(studies.c.id)).mappings().all()
+        )
+        still = [dict(row) for row in waiting if row["arrived"].timestamp() <= moment]
+        for row in still:
+            move(connection, row, "ready", actor)
+    return [int(row["id"]) for row in still]
+
+
+def again(store: Store, numbers: Iterable[int]) -> None:
+    """Files of these arriving studies came once more: their wait begins anew."""
+    with store.write() as connection:
+        wanted = sa.update(studies).where(studies.c.id.in_(list(numbers)), studies.c.state == "arriving")
+        connection.execute(wanted.values(arrived=now()))
+
+
+def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str) -> Kept:
+    new = arriving.study
+    there = connection.execute(sa.select(studies).where(studies.c.content == new.content)).mappings().one_or_none()
+    fresh = there is None
+    row: Mapping[str, Json]
+    if there is None:
+        values = said(new) | {"refs": _refs_json(new.refs, store.blobs), "attributes": dict(new.attributes)}
+        number = insert(connection, studies, values)
+        content = {"name": new.name, "content": new.content, "state": new.state, "frozen": new.frozen, "blind": new.blind}
+        audit.append(connection, actor, "study.add", f"study:{number}", content, patient_key(new.patient, number))
+        row = one(connection, studies, number, "study")
+    else:
+        row = _told(connection, dict(there), new, actor)
+    number = int(row["id"])
+    kept = sum(_label(connection, row, target, value, actor) for target, value in arriving.labels.items())
+    if kept and row["state"] in UNREAD:
+        move(connection, row, "done", actor, "labelled when it came")
+    replaced = fresh and arriving.replaces is not None and _give_way(connection, arriving.replaces, number, actor)
+    return Kept(number, fresh, kept, replaced)
+
+
+def _told(connection: sa.Connection, row: Mapping[str, Json], new: StudyRow, actor: str) -> Mapping[str, Json]:
+    """A study of which nobody knew whose it is takes what is told of it now, and is drawn anew, as long as nobody has read it."""
+    if row["patient"] is not None or new.patient is None or row["state"] not in UNREAD:
+        return row
+    names = ("patient", "study", "site", "scanner", "frozen", "blind")
+    values = {name: getattr(new, name) for name in names} | {"attributes": dict(row["attributes"]) | dict(new.attributes)}
+    connection.execute(sa.update(studies).where(studies.c.id == row["id"]).values(**values))
+    content = {"frozen": new.frozen, "blind": new.blind}
+    audit.append(connection, actor, "study.told", f"study:{row['id']}", content, patient_key(new.patient, int(row["id"])))
+    return dict(row) | values
+
+
+def _label(connection: sa.Connection, row: Mapping[str, Json], target: str, value: Json, actor: str) -> bool:
+    """Keep a label unless it is the one that counts already, or a person said something else since."""
+    number = int(row["id"])
+    counts = connection.execute(labelling._counting([number], True, None)).mappings().all()
+    now_ = next((each for each in counts if each["target"] == target), None)
+    if now_ is not None and (now_["value"] == value or now_["provenance"] != "imported"):
+        return False
+    new = LabelRow(case_id=number, value=value, target=target, author=actor)
+    kept, hash_ = labelling.write(connection, new)
+    content = {"target": target, "value": value, "provenance": kept.provenance}
+    patient = patient_key(row["patient"], number)
+    audit.append(connection, actor, "label", f"study:{number}", content, patient, {f"labels:{kept.id}": hash_})
+    return True
+
+
+def _give_way(connection: sa.Connection, old: int, number: int, actor: str) -> bool:
+    """The study of fewer files leaves the list, unless somebody has begun to read it."""
+    row = connection.execute(sa.select(studies).where(studies.c.id == old)).mappings().one_or_none()
+    if row is None or row["state"] not in UNREAD:
+        return False
+    move(connection, dict(row), "rejected", actor, f"study {number} has more of the same series")
+    return True

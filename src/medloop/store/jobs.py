@@ -1,0 +1,86 @@
+"""Jobs: heavy work that waits, runs and ends. A worker beats while it works; what stopped beating is queued again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from medloop.errors import InputError
+from medloop.store import audit
+from medloop.store._rows import add as insert
+from medloop.store._rows import made, one, said
+from medloop.store.base import Store
+from medloop.store.records import JobRow, now
+from medloop.store.tables import jobs
+from medloop.types import Json
+
+STATES = ("queued", "running", "done", "failed", "stopped")
+_OPEN = ("queued", "running")
+
+
+def add(store: Store, kind: str, request: dict[str, Any], actor: str) -> JobRow:
+    """Queue a job."""
+    with store.write() as connection:
+        number = insert(connection, jobs, said(JobRow(kind=kind, request=request, actor=actor)))
+        audit.append(connection, actor, "job.add", f"job:{number}", {"kind": kind})
+        return made(JobRow, one(connection, jobs, number, "job"))
+
+
+def get(store: Store, number: int) -> JobRow:
+    """One job. Raises `InputError`."""
+    with store.read() as connection:
+        return made(JobRow, one(connection, jobs, number, "job"))
+
+
+def every(store: Store, states: tuple[str, ...] = STATES, kind: str | None = None, limit: int = 100) -> list[JobRow]:
+    """Jobs in these states, newest first."""
+    wanted = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.id.desc()).limit(limit)
+    wanted = wanted if kind is None else wanted.where(jobs.c.kind == kind)
+    with store.read() as connection:
+        return [made(JobRow, row) for row in connection.execute(wanted).mappings()]
+
+
+def claim(store: Store, number: int | None = None) -> JobRow | None:
+    """Take the oldest queued job (or that one) for oneself; None where there is none. No two workers get the same."""
+    with store.write() as connection:
+        wanted = sa.select(jobs.c.id).where(jobs.c.state == "queued").order_by(jobs.c.id).limit(1)
+        found = connection.scalar(wanted if number is None else wanted.where(jobs.c.id == number))
+        if found is None:
+            return None
+        values = {"state": "running", "started": now(), "heartbeat": now(), "tries": jobs.c.tries + 1}
+        connection.execute(sa.update(jobs).where(jobs.c.id == found).values(**values))
+        return made(JobRow, one(connection, jobs, found, "job"))
+
+
+def beat(store: Store, number: int, progress: dict[str, Any] | None = None) -> bool:
+    """Say that a job is alive, and how far it is; returns False where it was stopped meanwhile and should end."""
+    values: dict[str, Any] = {"heartbeat": now()} | ({} if progress is None else {"progress": progress})
+    with store.write() as connection:
+        found = connection.execute(sa.update(jobs).where(jobs.c.id == number, jobs.c.state == "running").values(**values))
+        return found.rowcount == 1
+
+
+def end(store: Store, number: int, state: str, *, result: Json = None, error: Json = None, actor: str = "worker") -> None:
+    """End a job as done, failed or stopped. One that has ended stays as it ended."""
+    if state not in STATES or state in _OPEN:
+        raise InputError(
+            "bad-state", got=f"A job cannot end as '{state}'.", allowed="done, failed, stopped.", fix="Choose one of these."
+        )
+    with store.write() as connection:
+        values = {"state": state, "ended": now(), "result": result, "error": error}
+        found = connection.execute(sa.update(jobs).where(jobs.c.id == number, jobs.c.state.in_(_OPEN)).values(**values))
+        if found.rowcount:
+            audit.append(connection, actor, f"job.{state}", f"job:{number}", {})
+
+
+def requeue(store: Store, silent_s: float) -> list[int]:
+    """Queue again the running jobs that have not beaten for so long; returns their numbers."""
+    with store.write() as connection:
+        silent = sa.select(jobs.c.id).where(jobs.c.state == "running", jobs.c.heartbeat < now() - timedelta(seconds=silent_s))
+        found = list(connection.scalars(silent))
+        for number in found:
+            connection.execute(sa.update(jobs).where(jobs.c.id == number).values(state="queued"))
+            audit.append(connection, "worker", "job.again", f"job:{number}", {})
+        return found
