@@ -380,6 +380,155 @@ class DoctorResult:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoreRequest:
+    """Where the records of the loop are kept."""
+
+    database: str | None = None
+    """The database (postgresql+psycopg://…; default: MEDLOOP_DATABASE, or loop.sqlite in the workspace)."""
+    blobs: str | None = None
+    """Where images are kept: a folder or an fsspec URL (default: MEDLOOP_BLOBS, or blobs in the workspace)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestRequest(SourceRequest, StoreRequest):
+    """Take images, and the labels they come with, into the store. Taking the same again changes nothing."""
+
+    watch: bool = False
+    """Go on watching the folder until stopped; a study is taken once its files have been still for a while."""
+    quiet: float | None = None
+    """With --watch: seconds without a new file after which a study is complete (default: the setting quiet_s)."""
+    every: float = 5.0
+    """With --watch: seconds between two looks at the folder."""
+    urgency: int = 0
+    """How urgent these studies are; higher is read sooner."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        SourceRequest.__post_init__(self)
+        for flag, value in (("quiet", self.quiet), ("every", self.every)):
+            if value is not None and not 0 <= value <= 86_400:
+                raise InputError(
+                    f"bad-{flag}",
+                    got=f"--{flag} {value}.",
+                    allowed="Seconds from 0 to 86400.",
+                    fix=f"Write another number, or leave --{flag} out.",
+                )
+        _in_range("urgency", self.urgency, (0, 1000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestResult:
+    """What was taken into the store, and what was not and why."""
+
+    source: str
+    batch: str
+    """The name under which these studies arrived together."""
+    files: int
+    cases: int
+    """Cases found in the source that can be used."""
+    fresh: list[int]
+    """Numbers of the studies that are new in the store."""
+    known: int
+    """Cases that the store has already."""
+    replaced: int
+    """Studies nobody had read, which a more complete one replaced."""
+    waiting: int
+    """Studies that wait until no more files arrive."""
+    labels: int
+    """Labels kept with provenance imported."""
+    rejected: list[dict[str, str]]
+    """``path`` and ``reason`` of every file that is not used."""
+    warnings: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainRequest(StoreRequest):
+    """Learn a challenger from the confirmed labels of the store, starting from the champion."""
+
+    recipe: str | None = None
+    """A recipe's name or a TOML file (default: ladder)."""
+    budget: str = "10m"
+    """Wall time for the whole job: 90, 90s, 10m, 1h30m."""
+    anew: bool = False
+    """Begin from nothing, not from the champion's network."""
+    upto: int | None = None
+    """Learn from the labels up to this number only (default: from all there are)."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a number that makes no sense."""
+        _in_range("seed", self.seed, SEEDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainResult:
+    """The challenger, and what it learnt from."""
+
+    challenger: int
+    """Its number among the models."""
+    name: str
+    parent: int | None
+    """The champion whose network it started from; None: it began anew."""
+    labels: dict[str, int]
+    """Labels learnt from, by provenance."""
+    left_out: dict[str, int]
+    """Labelled cases that are not learnt from, by reason: frozen, ai-only, unreadable value, copy of a frozen case."""
+    learn: LearnResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRequest(StoreRequest):
+    """Do the jobs that wait, one at a time, until stopped."""
+
+    queue: str | None = None
+    """Redis that tells of jobs (redis://host:6379/0; default: MEDLOOP_QUEUE, or a file in the workspace)."""
+    once: bool = False
+    """End when no job waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerResult:
+    """What was done until it was stopped."""
+
+    done: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest(StoreRequest):
+    """Serve the web pages and the API, and do the jobs."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 is every one of this machine."""
+    port: int = 8765
+    """The port to listen on; 0 takes a free one."""
+    prefix: str = ""
+    """The path below which a reverse proxy offers the server, such as /medloop."""
+    queue: str | None = None
+    """Redis that tells of jobs (redis://host:6379/0; default: MEDLOOP_QUEUE, or a file in the workspace)."""
+    workers: int = 1
+    """Worker processes, each with one job at a time; 0 where medloop worker runs by itself."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("workers", self.workers, (0, 64))
+        _in_range("port", self.port, (0, 65535))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeResult:
+    """Where it listened, until it was stopped."""
+
+    url: str
+    seconds: float
+
+
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -411,6 +560,10 @@ VERBS: dict[str, tuple[str, type[Any]]] = {
     "compare": ("Compare two runs, case by case", CompareRequest),
     "predict": ("Propose labels for new images", PredictRequest),
     "export": ("Write a run's split and predictions as CSV", ExportRequest),
+    "retrain": ("Learn a challenger from the confirmed labels", RetrainRequest),
+    "worker": ("Do the jobs that wait", WorkerRequest),
+    "serve": ("Serve the web pages, the API and the worker", ServeRequest),
+    "ingest": ("Take images and their labels into the store", IngestRequest),
     "doctor": ("Say what is installed, what works, what is wrong", DoctorRequest),
 }
 """Every verb with its one line of help and its request. The module ``medloop.loop.<verb>`` holds the function of that name."""
