@@ -24,6 +24,7 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "predict": ("model", "src"),
     "compare": ("a", "b"),
     "export": ("run",),
+    "ingest": ("src",),
 }
 """The words of each verb that need no flag, in order."""
 

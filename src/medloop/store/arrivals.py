@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from medloop.store import audit
 from medloop.store import labels as labelling
 from medloop.store._rows import add as insert
-from medloop.store._rows import one, said
+from medloop.store._rows import one, pairs, said
 from medloop.store.base import Store
 from medloop.store.records import LabelRow, StudyRow, now
 from medloop.store.studies import _refs_json, move, patient_key
@@ -32,7 +32,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """``number``: of the study. ``fresh``: it was not there before. ``labels``: how many were kept. ``replaced``: another gave way."""
+    """``number``: of the study. ``fresh``: it was not there before. ``labels``: kept. ``replaced``: another gave way."""
 
     number: int
     fresh: bool
@@ -51,7 +51,7 @@ def known(store: Store, contents: Iterable[str]) -> dict[str, int]:
     with store.read() as connection:
         for start in range(0, len(every), _MANY):
             wanted = sa.select(studies.c.content, studies.c.id).where(studies.c.content.in_(every[start : start + _MANY]))
-            found |= dict(connection.execute(wanted).tuples().all())
+            found |= pairs(connection.execute(wanted))
     return found
 
 
