@@ -1,4 +1,4 @@
-"""Accounts: who may do what. Passwords are kept as argon2 hashes; sessions, tokens and links as SHA-256 of what their holder has."""
+"""Accounts: who may do what. Of passwords argon2 hashes are kept; of sessions, tokens and links the SHA-256."""
 
 from __future__ import annotations
 

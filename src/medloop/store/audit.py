@@ -1,4 +1,4 @@
-"""The audit trail: each entry carries the hash of the one before, so nothing in it can be changed, taken out or put elsewhere unseen.
+"""The audit trail: each entry carries the hash of the one before, so nothing can be changed, taken out or put elsewhere unseen.
 
 What is said of a patient is encrypted with that patient's own key; the hash is over the encrypted text. When a patient is forgotten
 the key is deleted: the entry stays and the trail still verifies, but nobody can read it any more.

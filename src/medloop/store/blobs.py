@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from medloop.workspace.atomic import explained
 _KEY = re.compile(r"[0-9a-f]{64}(\.[a-z0-9]{1,8}){0,2}")
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,8}){1,2}$")
 _BLOCK = 1 << 20
+_DRAFTS = "drafts"
 
 
 class Blobs:
@@ -42,20 +44,23 @@ class Blobs:
     def put(self, content: bytes, suffix: str = "") -> str:
         """Keep these bytes; returns their key. ``suffix``: such as ``.nii.gz``; anything odd is left out."""
         key = hashlib.sha256(content).hexdigest() + tidy_suffix(suffix)
-        if not self.has(key):
-            with explained(self._folder):
-                self._write(key, content)
-        return key
+        if self.has(key):
+            return key
+        with explained(self._folder):
+            with self._beside() as (beside, file):
+                file.write(content)
+            return self._settle(beside, key)
 
     def put_file(self, path: Path, suffix: str | None = None) -> str:
-        """Keep a file's content, block by block; returns its key. ``suffix`` None: the file's own."""
-        with explained(self._folder):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            key = digest + tidy_suffix(path.name if suffix is None else suffix)
-            if not self.has(key):
-                self._copy(path, key)
-        return key
+        """Keep a file's content, block by block, hashed as it is copied; returns its key. ``suffix`` None: the file's own."""
+        ending = tidy_suffix(path.name if suffix is None else suffix)
+        with explained(self._folder), path.open("rb") as source:
+            digest = hashlib.sha256()
+            with self._beside() as (beside, file):
+                while block := source.read(_BLOCK):
+                    digest.update(block)
+                    file.write(block)
+            return self._settle(beside, digest.hexdigest() + ending)
 
     def has(self, key: str) -> bool:
         """Whether these bytes are kept."""
@@ -109,29 +114,34 @@ class Blobs:
     def _place(self, key: str) -> str:
         return f"{self._base}/{_checked(key)[:2]}/{key}"
 
-    def _write(self, key: str, content: bytes) -> None:
-        place = self._place(key)
-        beside = f"{os.path.dirname(place)}/.{key}.{secrets.token_hex(4)}"
-        self._fs.makedirs(os.path.dirname(place), exist_ok=True)
+    @contextmanager
+    def _beside(self) -> Iterator[tuple[str, Any]]:
+        """A draft to write, which is removed if that fails, and on this machine is on the disk when the block ends."""
+        self._fs.makedirs(f"{self._base}/{_DRAFTS}", exist_ok=True)
+        beside = f"{self._base}/{_DRAFTS}/{secrets.token_hex(16)}"
         try:
             with self._fs.open(beside, "wb") as file:
-                file.write(content)
-            self._fs.mv(beside, place)
+                yield beside, file
+                if self._here:
+                    file.flush()
+                    os.fsync(file.fileno())
         except BaseException:
             self._drop(beside)
             raise
 
-    def _copy(self, path: Path, key: str) -> None:
+    def _settle(self, beside: str, key: str) -> str:
+        """Give a finished draft its name, or drop it where these bytes are kept already."""
         place = self._place(key)
-        beside = f"{os.path.dirname(place)}/.{key}.{secrets.token_hex(4)}"
-        self._fs.makedirs(os.path.dirname(place), exist_ok=True)
         try:
-            with path.open("rb") as source, self._fs.open(beside, "wb") as file:
-                shutil.copyfileobj(source, file, _BLOCK)
-            self._fs.mv(beside, place)
+            if self.has(key):
+                self._drop(beside)
+            else:
+                self._fs.makedirs(os.path.dirname(place), exist_ok=True)
+                self._fs.mv(beside, place)
         except BaseException:
             self._drop(beside)
             raise
+        return key
 
     def _drop(self, place: str) -> None:
         if self._fs.exists(place):

@@ -1,4 +1,4 @@
-"""The head of the audit trail, kept in a file beside the database: without it a trail whose end was cut off would still look whole."""
+"""The head of the audit trail, in a file beside the database: without it a trail whose end was cut off would look whole."""
 
 from __future__ import annotations
 

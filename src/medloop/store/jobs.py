@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,9 +20,13 @@ STATES = ("queued", "running", "done", "failed", "stopped")
 _OPEN = ("queued", "running")
 
 
-def add(store: Store, kind: str, request: dict[str, Any], actor: str) -> JobRow:
-    """Queue a job."""
+def add(store: Store, kind: str, request: dict[str, Any], actor: str, *, once: bool = False) -> JobRow:
+    """Queue a job. With ``once`` one of the same kind and request that waits already is given back instead."""
     with store.write() as connection:
+        waiting = sa.select(jobs).where(jobs.c.state == "queued", jobs.c.kind == kind).order_by(jobs.c.id)
+        for row in connection.execute(waiting).mappings() if once else ():
+            if row["request"] == request:
+                return made(JobRow, row)
         number = insert(connection, jobs, said(JobRow(kind=kind, request=request, actor=actor)))
         audit.append(connection, actor, "job.add", f"job:{number}", {"kind": kind})
         return made(JobRow, one(connection, jobs, number, "job"))
@@ -42,14 +46,23 @@ def every(store: Store, states: tuple[str, ...] = STATES, kind: str | None = Non
         return [made(JobRow, row) for row in connection.execute(wanted).mappings()]
 
 
-def claim(store: Store, number: int | None = None) -> JobRow | None:
-    """Take the oldest queued job (or that one) for oneself; None where there is none. No two workers get the same."""
+def claim(store: Store, number: int | None = None, worker: str = "") -> JobRow | None:
+    """Take the oldest queued job (or that one) for oneself; None where there is none. No two workers get the same.
+
+    ``worker``: who takes it; its progress says so from the first moment.
+    """
     with store.write() as connection:
         wanted = sa.select(jobs.c.id).where(jobs.c.state == "queued").order_by(jobs.c.id).limit(1)
         found = connection.scalar(wanted if number is None else wanted.where(jobs.c.id == number))
         if found is None:
             return None
-        values = {"state": "running", "started": now(), "heartbeat": now(), "tries": jobs.c.tries + 1}
+        values = {
+            "state": "running",
+            "started": now(),
+            "heartbeat": now(),
+            "tries": jobs.c.tries + 1,
+            "progress": {"worker": worker},
+        }
         connection.execute(sa.update(jobs).where(jobs.c.id == found).values(**values))
         return made(JobRow, one(connection, jobs, found, "job"))
 
@@ -73,6 +86,16 @@ def end(store: Store, number: int, state: str, *, result: Json = None, error: Js
         found = connection.execute(sa.update(jobs).where(jobs.c.id == number, jobs.c.state.in_(_OPEN)).values(**values))
         if found.rowcount:
             audit.append(connection, actor, f"job.{state}", f"job:{number}", {})
+
+
+def again(store: Store, number: int, beaten: datetime | None = None) -> bool:
+    """Queue a running job again; returns whether it was. ``beaten``: only if its last heartbeat still is this one."""
+    with store.write() as connection:
+        meant = [jobs.c.id == number, jobs.c.state == "running", *([] if beaten is None else [jobs.c.heartbeat == beaten])]
+        found = connection.execute(sa.update(jobs).where(*meant).values(state="queued"))
+        if found.rowcount:
+            audit.append(connection, "worker", "job.again", f"job:{number}", {})
+        return bool(found.rowcount)
 
 
 def requeue(store: Store, silent_s: float) -> list[int]:

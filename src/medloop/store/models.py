@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from medloop.errors import InputError
+from medloop.errors import InputError, Refused, unknown_name
 from medloop.store import audit
 from medloop.store._rows import add as insert
 from medloop.store._rows import made, one, said
@@ -65,19 +65,13 @@ def set_card(store: Store, number: int, card: dict[str, Any], actor: str) -> Non
 def decide(store: Store, new: PromotionRow, actor: str) -> PromotionRow:
     """Keep a decision, and change who is champion as it says, in one transaction.
 
-    ``promoted`` and ``rolled-back`` make ``challenger_id`` champion and the champion of now former. Raises `InputError` where the
-    champion is no longer the one that was judged against.
+    ``promoted`` and ``rolled-back`` make ``challenger_id`` champion and the champion of now former. Raises `Refused`
+    (``champion-changed``) where the champion is no longer the one that was judged against.
     """
     with store.write() as connection:
         challenger = one(connection, models, new.challenger_id, "model")
         reigning = _champion(connection)
-        if new.decision not in DECISIONS or (None if reigning is None else reigning["id"]) != new.champion_id:
-            raise InputError(
-                "bad-decision",
-                got=f"The decision '{new.decision}' is about a champion that is no longer champion, or is none.",
-                allowed=", ".join(DECISIONS) + ".",
-                fix="Compare with the champion of now and decide again.",
-            )
+        _check(new, reigning)
         if new.decision in ("promoted", "rolled-back"):
             if reigning is not None:
                 _set(connection, reigning["id"], "former")
@@ -110,6 +104,18 @@ def looked(store: Store, test_set: str) -> int:
     """How often this test set has been looked at."""
     with store.read() as connection:
         return _looks(connection, test_set)
+
+
+def _check(new: PromotionRow, reigning: Any) -> None:
+    if new.decision not in DECISIONS:
+        raise unknown_name("decision", new.decision, DECISIONS)
+    if (None if reigning is None else reigning["id"]) != new.champion_id:
+        raise Refused(
+            "champion-changed",
+            got="Another model has become champion since this was judged.",
+            allowed="A decision about the champion of now.",
+            fix="Compare with it and decide again.",
+        )
 
 
 def _looks(connection: sa.Connection, test_set: str) -> int:

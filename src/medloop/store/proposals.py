@@ -15,7 +15,7 @@ from medloop.store.tables import proposals, studies
 
 
 def append(store: Store, new: Sequence[ProposalRow], actor: str) -> list[int]:
-    """Keep proposals in one transaction; returns their numbers. A ready study becomes proposed, and takes the proposal's priority."""
+    """Keep proposals in one transaction; returns their numbers. Ready studies become proposed; a study takes its priority."""
     numbers = []
     with store.write() as connection:
         for each in new:

@@ -25,8 +25,8 @@ def now() -> datetime:
 class StudyRow:
     """One case: what one diagnosis is about.
 
-    ``content``: hash of its images, by which it is known again. ``frozen``: of the frozen test set. ``blind``: its proposal is hidden
-    until the reader commits. ``urgency``: higher is sooner. ``priority``: what the model would learn from it, higher is more.
+    ``content``: hash of its images, by which it is known again. ``frozen``: of the frozen test set. ``blind``: its proposal is
+    hidden until the reader commits. ``urgency``: higher is sooner. ``priority``: what the model would learn from it.
     ``why``: the reason of its state, in words (why a second look, why rejected). ``refs``: its images; their files are local paths.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from medloop.errors import InputError, Refused
 from medloop.store import audit, labels, settings
-from medloop.store._rows import add, made, one, parts, said
+from medloop.store._rows import Row, add, made, one, parts, said
 from medloop.store.base import Store
 from medloop.store.records import ACTIONS, LabelRow, ReviewRow
 from medloop.store.studies import best_known, move, patient_key
@@ -118,12 +118,12 @@ def _standing() -> sa.Select[Any]:
     return sa.select(reviews).where(reviews.c.action != "undo", reviews.c.id.not_in(undone))
 
 
-def _last(connection: sa.Connection, case_id: int) -> Mapping[str, Any] | None:
+def _last(connection: sa.Connection, case_id: int) -> Row | None:
     wanted = sa.select(reviews).where(reviews.c.case_id == case_id).order_by(reviews.c.id.desc()).limit(1)
     return connection.execute(wanted).mappings().one_or_none()
 
 
-def _check(connection: sa.Connection, case: Mapping[str, Any], new: ReviewRow) -> None:
+def _check(connection: sa.Connection, case: Row, new: ReviewRow) -> None:
     """Raises `InputError` for a review that makes no sense."""
     wrong = ""
     if new.action not in ACTIONS:
@@ -144,12 +144,12 @@ def _check(connection: sa.Connection, case: Mapping[str, Any], new: ReviewRow) -
         )
 
 
-def _undoable(connection: sa.Connection, new: ReviewRow) -> Mapping[str, Any] | None:
+def _undoable(connection: sa.Connection, new: ReviewRow) -> Row | None:
     wanted = _standing().where(reviews.c.id == new.of_review, reviews.c.case_id == new.case_id, reviews.c.author == new.author)
     return connection.execute(wanted).mappings().one_or_none()
 
 
-def _agree(connection: sa.Connection, case: Mapping[str, Any], new: ReviewRow, seen: int | None) -> None:
+def _agree(connection: sa.Connection, case: Row, new: ReviewRow, seen: int | None) -> None:
     """Raises `AlreadyRead` if somebody committed since, unless what is missing is exactly another person's reading."""
     last = _last(connection, case["id"])
     if last is None or last["id"] == seen:
@@ -160,7 +160,7 @@ def _agree(connection: sa.Connection, case: Mapping[str, Any], new: ReviewRow, s
         raise AlreadyRead(last["author"], last["time"])
 
 
-def _readings(connection: sa.Connection, case_id: int) -> list[Mapping[str, Any]]:
+def _readings(connection: sa.Connection, case_id: int) -> list[Row]:
     return list(connection.execute(_standing().where(reviews.c.case_id == case_id).order_by(reviews.c.id)).mappings())
 
 
@@ -172,7 +172,7 @@ def _completed(connection: sa.Connection, new: ReviewRow) -> ReviewRow:
     return ReviewRow(**said(new) | {"value": proposal["label"]})
 
 
-def _outcome(connection: sa.Connection, case: Mapping[str, Any], review: ReviewRow) -> tuple[str, str, list[LabelRow]]:
+def _outcome(connection: sa.Connection, case: Row, review: ReviewRow) -> tuple[str, str, list[LabelRow]]:
     """The study's new state, the reason of it, and the labels that now hold."""
     if review.action == "undo":
         readings = _readings(connection, case["id"])
@@ -191,7 +191,7 @@ def _outcome(connection: sa.Connection, case: Mapping[str, Any], review: ReviewR
     return "done", "", _labels(connection, review, blind=review.blind)
 
 
-def _meaning(row: Mapping[str, Any]) -> Json:
+def _meaning(row: Row) -> Json:
     """What is compared between two readers: the value. Drawn outlines differ always, and their agreement is measured elsewhere."""
     return row["value"]
 
@@ -200,7 +200,7 @@ def _labels(connection: sa.Connection, review: ReviewRow, *, blind: bool) -> lis
     target = settings.value(connection, "target")
     name = target.get("name", "classes") if isinstance(target, dict) else "classes"
     unaided = blind or review.proposal_id is None
-    shared = {
+    shared: dict[str, Any] = {
         "case_id": review.case_id,
         "author": review.author,
         "reason": review.reason,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from medloop.errors import unknown_name
 from medloop.store import audit
+from medloop.store._rows import pairs
 from medloop.store.base import Store
 from medloop.store.tables import settings
 from medloop.types import Json
@@ -22,8 +23,10 @@ DEFAULTS: dict[str, Json] = {
     "order": "useful",
     "retrain_after": 50,
     "test_share": 0.2,
+    "test_draw": 0,
     "looks_allowed": 20,
     "quiet_s": 30,
+    "upload_mb": 2048,
     "mapping": None,
     "reading_seconds": 60,
     "language": "en",
@@ -33,7 +36,7 @@ DEFAULTS: dict[str, Json] = {
     "margin": 0.05,
     "auto_promote": True,
 }
-"""Every setting and what it is until somebody chooses. ``keep_days``: images of studies done longer ago are deleted; None: never."""
+"""Every setting, and what it is until somebody chooses. ``keep_days``: images of what was done longer ago are deleted."""
 
 
 def get(store: Store, key: str) -> Json:
@@ -53,7 +56,7 @@ def value(connection: sa.Connection, key: str) -> Json:
 def every(store: Store) -> dict[str, Json]:
     """All settings."""
     with store.read() as connection:
-        chosen = dict(connection.execute(sa.select(settings.c.key, settings.c.value)).tuples().all())
+        chosen = pairs(connection.execute(sa.select(settings.c.key, settings.c.value)))
     return copy.deepcopy(DEFAULTS) | {key: each for key, each in chosen.items() if key in DEFAULTS}
 
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from medloop.errors import InputError
 from medloop.store import audit
+from medloop.store._rows import Row, one, pairs, parts, said
 from medloop.store._rows import add as insert
-from medloop.store._rows import one, parts, said
 from medloop.store.base import Store
 from medloop.store.blobs import Blobs
 from medloop.store.records import OPEN_STATES, STATES, Page, StudyRow, now
@@ -46,7 +46,7 @@ class Filter:
 
 
 def add(store: Store, new: StudyRow, actor: str) -> tuple[int, bool]:
-    """Keep a study; returns its number and whether it is new. The same content again gives the number it has, and changes nothing."""
+    """Keep a study; returns its number and whether it is new. The same content again changes nothing and gives its number."""
     values = said(new) | {"refs": _refs_json(new.refs, store.blobs), "attributes": dict(new.attributes)}
     with store.write() as connection:
         known = connection.scalar(sa.select(studies.c.id).where(studies.c.content == new.content))
@@ -111,16 +111,16 @@ def page(
     which = which or Filter()
     _check(order, which, limit)
     place = _place(order, after)
-    found: list[Mapping[str, Any]] = []
+    found: list[Row] = []
     with store.read() as connection:
         for state in which.states:
             found += _some(connection, order, (_where(which) & (studies.c.state == state)), limit + 1, place)
         found.sort(key=lambda row: _key(order, row))
         shown = found[:limit]
-        whole = {}
+        whole: dict[int, Json] = {}
         if refs and shown:
             wanted = sa.select(studies.c.id, studies.c.refs).where(studies.c.id.in_([row["id"] for row in shown]))
-            whole = dict(connection.execute(wanted).tuples().all())
+            whole = pairs(connection.execute(wanted))
     rows = tuple(_study({**row, "refs": whole.get(row["id"], [])}, store.blobs) for row in shown)
     return Page(rows, _token(order, shown[-1]) if len(found) > limit else None)
 
@@ -136,7 +136,7 @@ def count(store: Store, which: Filter | None = None) -> int:
 def counts(store: Store) -> dict[str, int]:
     """How many studies are in each state; states without any are 0."""
     with store.read() as connection:
-        found = dict(connection.execute(sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)).tuples().all())
+        found = pairs(connection.execute(sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)))
     return {state: found.get(state, 0) for state in STATES}
 
 
@@ -147,7 +147,7 @@ def set_state(store: Store, number: int, state: str, actor: str, why: str = "") 
         move(connection, row, state, actor, why)
 
 
-def move(connection: sa.Connection, row: Mapping[str, Any], state: str, actor: str, why: str = "") -> None:
+def move(connection: sa.Connection, row: Row, state: str, actor: str, why: str = "") -> None:
     """As `set_state`, inside the caller's transaction. A deleted study stays deleted."""
     if state not in STATES or (row["state"] == "deleted" and state != "deleted"):
         raise InputError(
@@ -197,7 +197,7 @@ def patient_key(patient: str | None, number: int) -> str:
     return f"study {number}" if patient is None else f"patient {patient}"
 
 
-def _study(row: Mapping[str, Any], blobs: Blobs) -> StudyRow:
+def _study(row: Row, blobs: Blobs) -> StudyRow:
     fields = {item.name: row[item.name] for item in dataclasses.fields(StudyRow) if item.name in row}
     return StudyRow(**fields | {"refs": tuple(_ref(each, blobs) for each in row.get("refs") or ())})
 
@@ -242,7 +242,7 @@ def _where(which: Filter) -> sa.ColumnElement[bool]:
 
 def _some(
     connection: sa.Connection, order: str, where: sa.ColumnElement[bool], limit: int, place: tuple[float | None, int] | None
-) -> list[Mapping[str, Any]]:
+) -> list[Row]:
     """The next rows of one state. Those that tie with the place come first, then those behind it: each an index range."""
     column, newest = _ORDERS[order], order == "newest"
     by_id = studies.c.id.desc() if newest else studies.c.id
@@ -255,19 +255,19 @@ def _some(
     if place is None:
         return [dict(row) for row in connection.execute(rest.limit(limit)).mappings()]
     ties = base.where(column == place[0], studies.c.id > place[1]).order_by(by_id)
-    found = [dict(row) for row in connection.execute(ties.limit(limit)).mappings()]
+    found: list[Row] = [dict(row) for row in connection.execute(ties.limit(limit)).mappings()]
     if len(found) < limit:
         behind = rest.where(column < place[0]).limit(limit - len(found))
         found += [dict(row) for row in connection.execute(behind).mappings()]
     return found
 
 
-def _key(order: str, row: Mapping[str, Any]) -> tuple[float, int]:
+def _key(order: str, row: Row) -> tuple[float, int]:
     column = _ORDERS[order]
     return (0.0 if column is None else -row[column.name], -row["id"] if order == "newest" else row["id"])
 
 
-def _token(order: str, row: Mapping[str, Any]) -> str:
+def _token(order: str, row: Row) -> str:
     column = _ORDERS[order]
     return f"{row['id']}" if column is None else f"{float(row[column.name]).hex()}_{row['id']}"
 

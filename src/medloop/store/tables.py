@@ -128,6 +128,7 @@ proposals = _table(
     sa.Index(None, "case_id", "model_id", "id"),
 )
 
+_CHAMPION = sa.text("state = 'champion'")
 models = _table(
     "models",
     _id(),
@@ -140,6 +141,7 @@ models = _table(
     sa.Column("labels_upto", sa.Integer, nullable=False),
     sa.Column("card", Json, nullable=False),
     sa.Column("created", Moment, nullable=False),
+    sa.Index("uq_models_champion", "state", unique=True, sqlite_where=_CHAMPION, postgresql_where=_CHAMPION),
 )
 
 promotions = _table(

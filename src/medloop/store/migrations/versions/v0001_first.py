@@ -111,6 +111,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_models_name"),
         sqlite_autoincrement=True,
     )
+    op.create_index(
+        "uq_models_champion",
+        "models",
+        ["state"],
+        unique=True,
+        sqlite_where=sa.text("state = 'champion'"),
+        postgresql_where=sa.text("state = 'champion'"),
+    )
     op.create_table(
         "promotions",
         sa.Column("id", sa.Integer(), nullable=False),
