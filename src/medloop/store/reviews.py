@@ -161,7 +161,9 @@ def _agree(connection: sa.Connection, case: Row, new: ReviewRow, seen: int | Non
 
 
 def _readings(connection: sa.Connection, case_id: int) -> list[Row]:
-    return list(connection.execute(_standing().where(reviews.c.case_id == case_id).order_by(reviews.c.id)).mappings())
+    """What each person said last of a case, as far as it stands."""
+    found = connection.execute(_standing().where(reviews.c.case_id == case_id).order_by(reviews.c.id)).mappings()
+    return list({row["author"]: row for row in found}.values())
 
 
 def _completed(connection: sa.Connection, new: ReviewRow) -> ReviewRow:
