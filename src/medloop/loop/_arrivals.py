@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from medloop import store as storing
 from medloop.labels import Labelled, case_of, patient_of
 from medloop.loop import _draws
 from medloop.loop._intake import Means, look
@@ -15,6 +17,7 @@ from medloop.store.arrivals import UNREAD, Arrival, Kept
 from medloop.store.records import StudyRow, now
 from medloop.types import Case, ImageRef, Json, Label, Rejected, TargetKind
 from medloop.wire import to_json
+from medloop.workspace import Workspace
 
 _AT_ONCE = 200
 MOST_BYTES = 2**31
@@ -208,3 +211,13 @@ def _bytes(ref: ImageRef) -> int:
     for length in ref.shape:
         size *= length
     return size
+
+
+@contextmanager
+def opened(workspace: Workspace, database: str | None, blobs: str | None) -> Iterator[Store]:
+    """The store of a workspace, closed afterwards. Raises `InputError`."""
+    records = storing.open(workspace.root, database, blobs)
+    try:
+        yield records
+    finally:
+        records.close()

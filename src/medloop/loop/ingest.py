@@ -7,16 +7,15 @@ are copied into the store's blobs: the source may go away afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medloop import labels, store
+from medloop import labels
 from medloop.compute import Compute
 from medloop.errors import InputError
 from medloop.labels import Labelled
-from medloop.loop._arrivals import Taken, Taking, take
+from medloop.loop._arrivals import Taken, Taking, opened, take
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, labels_with
 from medloop.loop._staging import staged
@@ -227,13 +226,3 @@ def _result(
         warnings=[] if collection is None else [*collection.warnings, *collection.notes],
         seconds=round(clock.seconds, 2),
     )
-
-
-@contextmanager
-def opened(workspace: Workspace, database: str | None, blobs: str | None) -> Iterator[Store]:
-    """The store of a workspace, closed afterwards. Raises `InputError`."""
-    records = store.open(workspace.root, database, blobs)
-    try:
-        yield records
-    finally:
-        records.close()

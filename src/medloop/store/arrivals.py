@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -85,7 +85,7 @@ def again(store: Store, numbers: Iterable[int]) -> None:
 
 
 def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str) -> Kept:
-    new = arriving.study
+    new = _with_patient(connection, arriving.study)
     there = connection.execute(sa.select(studies).where(studies.c.content == new.content)).mappings().one_or_none()
     fresh = there is None
     row: Mapping[str, Json]
@@ -103,6 +103,14 @@ def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str
         move(connection, row, "done", actor, "labelled when it came")
     replaced = fresh and arriving.replaces is not None and _give_way(connection, arriving.replaces, number, actor)
     return Kept(number, fresh, kept, replaced)
+
+
+def _with_patient(connection: sa.Connection, new: StudyRow) -> StudyRow:
+    """A patient who is known stays on the side of the frozen test set where they are; only new ones are drawn."""
+    if new.patient is None:
+        return new
+    frozen = connection.scalar(sa.select(studies.c.frozen).where(studies.c.patient == new.patient).limit(1))
+    return new if frozen is None else replace(new, frozen=bool(frozen), blind=bool(frozen) or new.blind)
 
 
 def _told(connection: sa.Connection, row: Mapping[str, Json], new: StudyRow, actor: str) -> Mapping[str, Json]:
