@@ -98,6 +98,7 @@ def test_several_cases_of_one_patient_count_less() -> None:
     scores, correct = np.linspace(0.9, 1, 400), np.ones(400, bool)
     assert selective.promised(scores, correct, 0.02).threshold is not None
     assert selective.promised(scores, correct, 0.02, patients=np.arange(400) // 20).threshold is None
+    assert selective.promised(scores, correct, 0.02, patients=np.arange(400) // 2).share == 1
 
 
 def test_ties_are_accepted_together() -> None:

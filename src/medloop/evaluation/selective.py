@@ -75,7 +75,7 @@ def promised(
     tail = 1 - confidence
     needed = fewest(rate, confidence)
     best = first = None
-    for tested in tests(scores, wrong, people, sizes(scores, rate, confidence), tail):
+    for tested in tests(scores, wrong, people, sizes(scores, people, rate, confidence), tail):
         first = first or tested
         if tested.bound > rate:
             break
@@ -88,22 +88,26 @@ def fewest(rate: float, confidence: float = CONFIDENCE) -> int:
     return math.ceil(math.log(1 - confidence) / math.log1p(-rate) - 1e-9)
 
 
-def sizes(scores: Floats, rate: float, confidence: float = CONFIDENCE) -> Integers:
+def sizes(scores: Floats, patients: Integers, rate: float, confidence: float = CONFIDENCE) -> Integers:
     """How many of the surest cases to test with, in the order of testing: from where a pass is likeliest on to all of them.
 
-    Only scores are looked at, never mistakes: scores that are probabilities tell how many mistakes to expect.
+    Only scores and patients are looked at, never mistakes: scores that are probabilities tell how many mistakes to expect.
     """
-    count, needed = len(scores), fewest(rate, confidence)
-    if count < needed:
-        return np.zeros(0, np.int64)
-    ordered = np.sort(scores)[::-1]
-    begin = min(int(_FIRST * needed), count)
+    order = np.argsort(-scores, kind="stable")
+    first = np.zeros(len(scores), np.int64)
+    first[np.unique(patients[order], return_index=True)[1]] = 1
+    people, needed = np.cumsum(first), fewest(rate, confidence)
+    possible = np.flatnonzero(people >= needed)
+    if len(possible) == 0:
+        return possible
+    least = int(possible[0])
+    begin = max(least, int(np.searchsorted(people, min(_FIRST * needed, people[-1]))))
+    ordered = scores[order]
     if ordered[-1] >= 0 and ordered[0] <= 1:
-        number = np.arange(1, count + 1)
-        spare = (rate - np.cumsum(1 - ordered) / number) * np.sqrt(number)
-        likely = needed - 1 + int(np.argmax(spare[needed - 1 :]))
-        begin = likely + 1 if spare[likely] > 0 else begin
-    return np.unique(np.linspace(begin, count, _STEPS).astype(np.int64))
+        spare = (rate - np.cumsum(1 - ordered) / np.arange(1, len(scores) + 1)) * np.sqrt(people)
+        likely = least + int(np.argmax(spare[least:]))
+        begin = likely if spare[likely] > 0 else begin
+    return np.unique(np.linspace(begin + 1, len(scores), _STEPS).astype(np.int64))
 
 
 def tests(scores: Floats, wrong: Array, patients: Integers, order: Iterable[int], tail: float) -> Iterator[Passed]:
@@ -133,7 +137,7 @@ def _told(best: Passed | None, first: Passed | None, needed: int, cases: int, ra
         share = best.accepted / cases
         return Promise(rate, confidence, best.threshold, share, best.bound, best.accepted, best.mistakes, cases, why)
     if first is None:
-        why = f"{cases} judged cases are too few to promise {said}: it takes at least {needed}, all of them right."
+        why = f"{cases} judged cases are too few to promise {said}: it takes at least {needed} patients, all of them right."
         return Promise(rate, confidence, None, 0.0, None, 0, 0, cases, why)
     why = (
         f"Nothing can be promised ({said}): of the {first.accepted} surest judged cases {first.mistakes} were wrong, so that up to "

@@ -29,9 +29,9 @@ PATIENTS = 1000
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known.
-    ``looks``: the appearance of their patients, or of some of them; ``each``: of some of the images one by one. ``channels``, ``case_by``: the flags by which several files
-    made one image; ``names``: its channels in order. ``values``: by the name of each target of masks what their files held for none
-    of the classes and for each."""
+    ``looks``: the appearance of their patients, or of some of them; ``each``: of some of the images one by one. ``channels``,
+    ``case_by``: the flags by which several files made one image; ``names``: its channels in order. ``values``: by the name of each
+    target of masks what their files held for none of the classes and for each."""
 
     pictures: frozenset[str] = frozenset()
     volumes: bool | None = None
