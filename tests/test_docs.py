@@ -30,6 +30,11 @@ RESULTS = {
     "compare": r.CompareResult,
     "predict": r.PredictResult,
     "export": r.ExportResult,
+    "ingest": r.IngestResult,
+    "propose": r.ProposeResult,
+    "retrain": r.RetrainResult,
+    "worker": r.WorkerResult,
+    "serve": r.ServeResult,
     "doctor": r.DoctorResult,
 }
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

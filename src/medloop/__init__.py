@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from medloop.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from medloop.api import compare, demo, doctor, evaluate, export, inspect, learn, predict, sample
+    from medloop.api import compare, demo, doctor, evaluate, export, ingest, inspect, learn, predict, propose, retrain, sample, serve, worker
 
-__all__ = ["__version__", "compare", "demo", "doctor", "evaluate", "export", "inspect", "learn", "predict", "sample"]
+__all__ = ["__version__", "compare", "demo", "doctor", "evaluate", "export", "ingest", "inspect", "learn", "predict", "propose", "retrain", "sample", "serve", "worker"]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,6 +78,18 @@ def export(run: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUI
     return result
 
 
+def ingest(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.IngestResult:
+    """Take images and their labels into the store. Options: the fields of `IngestRequest`."""
+    result: r.IngestResult = _do("ingest", _request(r.IngestRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def propose(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ProposeResult:
+    """Propose a label for every study that waits. Options: the fields of `ProposeRequest`."""
+    result: r.ProposeResult = _do("propose", _request(r.ProposeRequest, options), workspace, tell)
+    return result
+
+
 def sample(name: str, out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.SampleResult:
     """Write a sample collection. Options: the fields of `SampleRequest`."""
     result: r.SampleResult = _do("sample", _request(r.SampleRequest, {"name": name, "out": out, **options}), workspace, tell)
@@ -87,6 +99,24 @@ def sample(name: str, out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Pro
 def demo(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.DemoResult:
     """The whole path on a sample collection. Options: the fields of `DemoRequest`."""
     result: r.DemoResult = _do("demo", _request(r.DemoRequest, options), workspace, tell)
+    return result
+
+
+def retrain(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.RetrainResult:
+    """Learn a challenger from the confirmed labels of the store. Options: the fields of `RetrainRequest`."""
+    result: r.RetrainResult = _do("retrain", _request(r.RetrainRequest, options), workspace, tell)
+    return result
+
+
+def worker(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.WorkerResult:
+    """Do the jobs that wait. Options: the fields of `WorkerRequest`."""
+    result: r.WorkerResult = _do("worker", _request(r.WorkerRequest, options), workspace, tell)
+    return result
+
+
+def serve(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ServeResult:
+    """Serve the web pages, the API and the worker until stopped. Options: the fields of `ServeRequest`."""
+    result: r.ServeResult = _do("serve", _request(r.ServeRequest, options), workspace, tell)
     return result
 
 

@@ -122,6 +122,29 @@ def _(result: r.ExportResult) -> str:
 
 
 @as_text.register
+def _(result: r.IngestResult) -> str:
+    lines = [f"{len(result.fresh)} new studies, {result.known} known already, {result.labels} labels, from {result.files} files."]
+    lines += [f"{result.replaced} studies gave way to more complete ones."] if result.replaced else []
+    lines += [f"{result.waiting} studies wait for more of their files."] if result.waiting else []
+    return "\n".join([*lines, *_reasons(result.rejected), *(f"Note: {each}" for each in result.warnings)])
+
+
+@as_text.register
+def _(result: r.ProposeResult) -> str:
+    lines = [
+        f"{result.cases} proposals by {result.model}: {result.accept} may be pre-filled, {result.person} need a person, "
+        f"{result.unlike} are too unlike what it learnt from.",
+        *(f"  {label}: {count}" for label, count in result.labels.items()),
+        *(f"Note: {each}" for each in result.warnings),
+    ]
+    promise = result.promise
+    if promise["threshold"] is not None and not result.warnings:
+        share, sure = f"{100 * promise['rate']:.3g} %", f"{100 * promise['confidence']:.3g} %"
+        lines.append(f"At most {share} of the pre-filled labels are wrong, with {sure} confidence. {promise['why']}")
+    return "\n".join(lines)
+
+
+@as_text.register
 def _(result: r.SampleResult) -> str:
     return (
         f"Wrote {result.files} files of {result.patients} patients ({result.studies} studies) in {result.seconds:.0f} s.\n"
@@ -141,6 +164,24 @@ def _(result: r.DemoResult) -> str:
             f"\nAll in {result.seconds:.0f} s. Open the report in a browser:\n  {result.report}",
         ]
     )
+
+
+@as_text.register
+def _(result: r.RetrainResult) -> str:
+    labels = ", ".join(f"{count} {name}" for name, count in result.labels.items())
+    lines = [f"Challenger {result.challenger} ({result.name}) learnt from {labels} labels."]
+    lines += [f"  not learnt from: {count} {reason}" for reason, count in result.left_out.items() if count]
+    return "\n".join([*lines, as_text(result.learn)])
+
+
+@as_text.register
+def _(result: r.WorkerResult) -> str:
+    return f"{result.done} jobs done, {result.failed} failed, in {result.seconds:.0f} s."
+
+
+@as_text.register
+def _(result: r.ServeResult) -> str:
+    return f"Served {result.url} for {result.seconds:.0f} s."
 
 
 @as_text.register
