@@ -381,6 +381,65 @@ class DoctorResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SimulateRequest(SourceRequest):
+    """Replay the loop on labelled data: how many labels does asking for the right ones save?"""
+
+    seeds: int = 5
+    """How often it is replayed; where no split is given, each time with another."""
+    reading_seconds: float = 60.0
+    """How long a person takes to label one case."""
+    start: int | None = None
+    """How many labels to begin with (default: 20, fewer where there are few cases)."""
+    batch: int | None = None
+    """How many labels are asked for at once, at least (default: 10, fewer where there are few cases)."""
+    accept_leak: str = ""
+    """Kinds of leak into the test split to go on with (patient, exact, near), separated by commas."""
+    out: str | None = None
+    """Folder of the report (default: in the workspace)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        SourceRequest.__post_init__(self)
+        _in_range("seeds", self.seeds, (1, 100))
+        _in_range("start", self.start, (2, 1_000_000))
+        _in_range("batch", self.batch, (1, 1_000_000))
+        if not 0 < self.reading_seconds <= 86_400:
+            raise InputError(
+                "bad-reading-seconds",
+                got=f"--reading-seconds {self.reading_seconds:g}.",
+                allowed="More than 0, at most 86400.",
+                fix="Write --reading-seconds 60.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateResult:
+    """What asking for labels saves, beside labels taken at random."""
+
+    dataset: DatasetSummary
+    labels: int
+    """Training labels there are (mean over seeds)."""
+    full_auc: float
+    """AUC on the test split after learning from all of them."""
+    goal: float
+    """The part of it that is to be reached."""
+    labels_needed: float
+    """Share of the training labels that reaches it, asked for; mean over seeds."""
+    labels_needed_random: float
+    """The same, taken at random."""
+    hours: dict[str, float]
+    """Hours of reading: ``all`` labels, those ``asked`` for, those needed at ``random``, and what is ``saved`` between these two."""
+    reading_seconds: float
+    curve: list[dict[str, float]]
+    """``labels``, ``share``, ``asked`` and ``random`` (mean AUC) with ``_low`` and ``_high`` over seeds; the last row has all labels."""
+    seeds: list[dict[str, Json]]
+    """``seed``, ``full_auc``, ``labels_needed``, ``labels_needed_random`` (null: only with all labels) of each."""
+    warnings: list[str]
+    seconds: float
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreRequest:
     """Where the records of the loop are kept."""
 
@@ -439,6 +498,49 @@ class IngestResult:
     """Labels kept with provenance imported."""
     rejected: list[dict[str, str]]
     """``path`` and ``reason`` of every file that is not used."""
+    warnings: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeRequest(StoreRequest):
+    """Let the champion propose a label for every study that waits, and say which proposals may stand without a person."""
+
+    model: str | None = None
+    """A model of the store by name or number, or a run's or model's folder (default: the champion)."""
+    again: bool = False
+    """Propose also for studies for which this model has proposed before."""
+    limit: int | None = None
+    """At most so many studies."""
+    mapping: str | None = None
+    """A TOML file from classes to codes of SNOMED CT, ICD-10, RadLex or BI-RADS (default: the setting 'mapping')."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("workers", self.workers, WORKERS)
+        _in_range("limit", self.limit, (1, 10_000_000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeResult:
+    """What was proposed, and what is promised of it."""
+
+    model: str
+    cases: int
+    """Studies that have a proposal now."""
+    accept: int
+    """Proposals that may be pre-filled, at the promised rate of errors."""
+    person: int
+    """Proposals that need a person."""
+    unlike: int
+    """Studies too unlike what the model learnt from to say anything."""
+    promise: dict[str, Json]
+    """``rate``, ``confidence``, ``threshold`` (null: no promise), ``share``, ``bound``, ``why``."""
+    shift: dict[str, Json] | None
+    """How the new studies differ from those learnt from: as in `LearnResult`; null where too few came to tell."""
+    labels: dict[str, int]
     warnings: list[str]
     seconds: float
 
@@ -529,6 +631,137 @@ class ServeResult:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromoteRequest(StoreRequest):
+    """Judge a challenger beside the champion on the frozen test cases, and promote it if the gate lets it through."""
+
+    challenger: str = ""
+    """The number or name of a model (default: the newest challenger)."""
+    force: bool = False
+    """Promote it whatever the gate says; needs --reason, and is recorded."""
+    reason: str = ""
+    """Why, in words."""
+    by: str = "command line"
+    """Who decides."""
+    out: str | None = None
+    """Where to write the page that compares both models (default: not written)."""
+    auto: bool = False
+    """Promote only where the settings let that be done without a person; the verdict is the answer, whatever it is."""
+    renew: bool = False
+    """First draw a new frozen test set among patients nobody has read yet; the old one may be learnt from then."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a number that makes no sense."""
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteResult:
+    """What the gate said, and what was done."""
+
+    decision: str
+    """``promoted``, ``refused`` or ``needs-person``."""
+    forced: bool
+    challenger: int
+    name: str
+    champion: str | None
+    """The champion before."""
+    reasons: list[str]
+    gain: dict[str, Json] | None
+    """``metric``, ``champion``, ``challenger``, ``difference``, ``low`` (the bound) over all cases."""
+    groups: list[dict[str, Json]]
+    """The same of every class and subgroup that can veto, with ``margin`` and ``worse``."""
+    look: int | None
+    """Which look at this test set it was; None: it was not looked at."""
+    looks_allowed: int
+    cases: int
+    patients: int
+    left_out: dict[str, int]
+    """Frozen cases that do not count, by reason."""
+    page: str | None
+    """The page that compares both models, where it was asked for."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackRequest(StoreRequest):
+    """Make the former champion champion again, exactly as it was."""
+
+    to: str = ""
+    """The number or name of a model that was champion before (default: the last one)."""
+    reason: str = ""
+    """Why, in words."""
+    by: str = "command line"
+    """Who decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackResult:
+    """Who is champion again, instead of whom."""
+
+    champion: int
+    name: str
+    instead_of: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsRequest(StoreRequest):
+    """Every model version with its state and figures, and what more labels would bring."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsResult:
+    """The models, newest first, and the curve of their figures against the labels they learnt from."""
+
+    champion: str | None
+    models: list[dict[str, Json]]
+    """``id``, ``name``, ``state``, ``family``, ``created``, ``labels``, ``parent``, ``figure`` (metric) and ``judged`` on what,
+    ``decision`` and ``reason`` of the last decision, ``card`` (path)."""
+    metric: str
+    curve: list[dict[str, Json]]
+    """``labels``, ``figure``, ``low``, ``high``, ``model``."""
+    forecast: dict[str, Json] | None
+    """``labels``, ``figure``, ``low``, ``high``, ``best``; None where too few models tell."""
+    labels: int
+    """Labels that could be learnt from now."""
+    looks: int
+    looks_allowed: int
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorRequest(StoreRequest):
+    """Has anything drifted: the images, the proposals, the agreement with readers, by site and scanner?"""
+
+    days: int = 30
+    """How many days back from now are compared with the time before."""
+    out: str | None = None
+    """Where to write a page of it (default: not written)."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("days", self.days, (1, 3650))
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorResult:
+    """``alarms``: what changed, each with ``what`` (images, proposals, agreement), ``where``, ``p`` (after Holm), ``says``."""
+
+    alarms: list[dict[str, Json]]
+    checks: list[dict[str, Json]]
+    """All that was compared: ``what``, ``where``, cases ``before``, ``here``, ``effect``, ``p``, ``p_holm``, ``alarm``, ``says``."""
+    series: list[dict[str, Json]]
+    """The course by weeks: ``week``, ``where``, ``cases``, ``confidence``, ``unlike``, ``agreement``, ``labels``."""
+    days: int
+    page: str | None
+    says: str
+
+
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -559,11 +792,17 @@ VERBS: dict[str, tuple[str, type[Any]]] = {
     "evaluate": ("Judge a saved model on other data", EvaluateRequest),
     "compare": ("Compare two runs, case by case", CompareRequest),
     "predict": ("Propose labels for new images", PredictRequest),
+    "simulate": ("Say what asking for the right labels saves", SimulateRequest),
     "export": ("Write a run's split and predictions as CSV", ExportRequest),
+    "promote": ("Judge a challenger and promote it if it may be", PromoteRequest),
+    "rollback": ("Make the former champion champion again", RollbackRequest),
+    "models": ("List the model versions and what more labels would bring", ModelsRequest),
+    "monitor": ("Say what has drifted, and where", MonitorRequest),
     "retrain": ("Learn a challenger from the confirmed labels", RetrainRequest),
     "worker": ("Do the jobs that wait", WorkerRequest),
     "serve": ("Serve the web pages, the API and the worker", ServeRequest),
     "ingest": ("Take images and their labels into the store", IngestRequest),
+    "propose": ("Propose a label for every study that waits", ProposeRequest),
     "doctor": ("Say what is installed, what works, what is wrong", DoctorRequest),
 }
 """Every verb with its one line of help and its request. The module ``medloop.loop.<verb>`` holds the function of that name."""

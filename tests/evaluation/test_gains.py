@@ -74,8 +74,10 @@ def test_the_gain_of_means_is_a_paired_t_test():
     assert fewer.difference == -gain.difference
 
 
-def test_nothing_is_said_without_scatter():
-    gain = gains.of_means(np.zeros(20), np.ones(20), np.arange(20))
-    assert gain.bound(0.025) is None
-    assert gain.between() is None
+def test_where_nothing_scatters_the_number_of_patients_bounds_the_gain():
+    few, many = (gains.of_means(np.zeros(count), np.full(count, 0.5), np.arange(count)).bound(0.025) for count in (5, 200))
+    assert few < 0 < many < 0.5
+    errors = gains.of_means(np.ones(20), np.zeros(20), np.arange(20), less_is_better=True)
+    assert errors.bound(0.025) is None
+    assert errors.between() is None
     assert gains.of_means(np.zeros(20), np.zeros(20), np.arange(20)).bound(0.025) == 0

@@ -21,21 +21,27 @@ _NOTHING = 1e-18
 @dataclass(frozen=True, slots=True)
 class Gain:
     """``a`` and ``b``: the figure of each model. ``difference``: b less a, or a less b where less is better, so that above 0 b is
-    better. ``patients``: of the rarer side of the rarest class, or all; they limit what is known of the variance."""
+    better. ``patients``: of the rarer side of the rarest class, or all; they limit what is known of the variance. ``most``: no
+    patient's own difference can be larger."""
 
     a: float
     b: float
     difference: float
     variance: float
     patients: int
+    most: float = 1.0
 
     def bound(self, tail: float) -> float | None:
         """The true difference lies above this with probability ``1 - tail`` (Student's t over patients).
 
-        None where it cannot be said: fewer than two patients, or a difference without any scatter.
+        Where all patients differ alike there is no scatter to go by: then as many patients as could have been missed by chance (as
+        Clopper and Pearson count) are taken to differ as badly as can be. None where nothing can be said.
         """
-        if self.patients < 2 or (self.variance <= _NOTHING and self.difference != 0):
+        if self.patients < 2:
             return None
+        if self.variance <= _NOTHING and self.difference != 0:
+            alike = tail ** (1 / self.patients)
+            return None if np.isinf(self.most) else float(alike * self.difference - (1 - alike) * self.most)
         return float(self.difference - stats.t.isf(tail, self.patients - 1) * np.sqrt(self.variance))
 
     def between(self) -> tuple[float, float] | None:
@@ -92,7 +98,7 @@ def _placements(ones: Integers, zeros: Integers, scores: Floats) -> tuple[Floats
 
 
 def of_means(a: Floats, b: Floats, patients: Integers, *, less_is_better: bool = False) -> Gain | None:
-    """The mean of b against that of a over N cases: ``a``, ``b`` ``(N,)``; None without cases."""
+    """The mean of b against that of a over N cases: ``a``, ``b`` ``(N,)``, shares (errors, where less is better); None without."""
     if len(a) == 0:
         return None
     gained = (a - b if less_is_better else b - a).astype(np.float64)
@@ -100,4 +106,5 @@ def of_means(a: Floats, b: Floats, patients: Integers, *, less_is_better: bool =
     groups = int(member.max()) + 1
     summed = np.bincount(member, gained - gained.mean(), groups) / len(gained)
     variance = groups / max(1, groups - 1) * float(summed @ summed)
-    return Gain(float(np.mean(a)), float(np.mean(b)), float(gained.mean()), variance, groups)
+    most = np.inf if less_is_better else 1.0
+    return Gain(float(np.mean(a)), float(np.mean(b)), float(gained.mean()), variance, groups, most)
