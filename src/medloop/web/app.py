@@ -14,14 +14,14 @@ from starlette.exceptions import HTTPException
 from medloop.errors import MedloopError, Refused
 from medloop.store import Store
 from medloop.version import VERSION
-from medloop.web import entrance, worklist
+from medloop.web import entrance, pictures, readings, review, worklist
 from medloop.web.headers import Below, Headers
 from medloop.web.pages import page, url
 from medloop.web.security import NotLoggedIn
 from medloop.web.site import Site
 from medloop.workspace import Workspace
 
-_ROUTERS = (entrance.router, worklist.router)
+_ROUTERS = (entrance.router, worklist.router, review.router, readings.router, pictures.router)
 
 
 def create(store: Store, workspace: Workspace, *, prefix: str = "") -> FastAPI:

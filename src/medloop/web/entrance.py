@@ -6,18 +6,17 @@ import secrets
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from medloop.errors import InputError, Refused
 from medloop.store import accounts
 from medloop.web.pages import LANGUAGE_COOKIE, local, page, texts_of, url
 from medloop.web.security import BEFORE, SESSION, Person, Sent, csrf_of, guard, keep
-from medloop.web.site import Site, site_of
+from medloop.web.site import Here, Site
 from medloop.web.texts import languages
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Site, Depends(site_of)]
 Text = Annotated[str, Form(max_length=1000)]
 
 

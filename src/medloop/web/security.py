@@ -17,7 +17,7 @@ from fastapi import Depends, Request, Response
 from medloop.errors import Refused
 from medloop.store import accounts
 from medloop.store.records import Account
-from medloop.web.site import Site, site_of
+from medloop.web.site import Here
 
 SESSION = "medloop_session"
 BEFORE = "medloop_before"
@@ -49,7 +49,7 @@ async def _sent(request: Request) -> str:
 Sent = Annotated[str, Depends(_sent)]
 
 
-def person(request: Request, sent: Sent, site: Annotated[Site, Depends(site_of)]) -> Account:
+def person(request: Request, sent: Sent, site: Here) -> Account:
     """Who is logged in. Raises `NotLoggedIn`, and `Refused` for a request that another site may have forged."""
     kind, _, bearer = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and bearer:
