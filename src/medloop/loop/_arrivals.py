@@ -15,7 +15,7 @@ from medloop.loop._intake import Means, look
 from medloop.store import Store, arrivals, settings, studies
 from medloop.store.arrivals import UNREAD, Arrival, Kept
 from medloop.store.records import StudyRow, now
-from medloop.types import Case, ImageRef, Json, Label, Rejected, TargetKind
+from medloop.types import Case, ImageRef, Json, Label, Rejected
 from medloop.wire import to_json
 from medloop.workspace import Workspace
 
@@ -69,11 +69,12 @@ def take(refs: Sequence[ImageRef], labelled: Labelled | None, means: Means, taki
             small.append(ref)
     seen = look(small, None, means, copies=False)
     taken.rejected += seen.rejected
+    copier = _Copier(taking.store)
     found = [_found(ref, *told.get(ref.name, (case_of(ref), {}))) for ref in seen.survey.refs]
     with means.tell.task("Taking studies", len(found)) as tick:
         for start in range(0, len(found), _AT_ONCE):
             part = found[start : start + _AT_ONCE]
-            _keep(part, taking, taken)
+            _keep(part, taking, copier, taken)
             tick(len(part))
     return taken
 
@@ -95,8 +96,8 @@ def _values(label: Label, labelled: Labelled) -> dict[str, Json]:
     """What is known of the classes (or number) of a case, as the store keeps it."""
     if labelled.target.kind.structured or label.value == "":
         return {}
-    if labelled.target.kind is TargetKind.MULTILABEL:
-        return {label.target: {name: value for name, value in label.value if value is not None}}  # type: ignore[union-attr, misc]
+    if isinstance(label.value, tuple):
+        return {label.target: {name: value for name, value in label.value if value is not None}}
     return {label.target: to_json(label.value)}
 
 
@@ -104,21 +105,20 @@ def _found(ref: ImageRef, case: Case, values: Mapping[str, Json]) -> _Found:
     return _Found(ref, case, content_of(ref), values)
 
 
-def _keep(found: Sequence[_Found], taking: Taking, taken: Taken) -> None:
+def _keep(found: Sequence[_Found], taking: Taking, copier: _Copier, taken: Taken) -> None:
     """Copy what is new, and enter it with its labels."""
     there = arrivals.known(taking.store, (each.content for each in found))
     drawn = settings.every(taking.store)
-    earlier = _Earlier(taking.store)
     arriving: list[Arrival] = []
     for each in found:
         if each.content in there:
             arriving.append(Arrival(study=_study(each, each.ref, taking, drawn), labels=each.labels))
             continue
-        copied = _copied(each.ref, taking.store)
+        copied = copier.copied(each.ref)
         if copied is None:
             taken.rejected.append(Rejected(each.ref.name, "it changed while it was read; it is taken the next time"))
             continue
-        part_of, replaces = earlier.of(each.case, copied)
+        part_of, replaces = _of_series(taking.store, each.case, copied)
         if part_of is not None:
             taken.known += 1
             taken.numbers.append(part_of)
@@ -163,46 +163,60 @@ def _study(found: _Found, ref: ImageRef, taking: Taking, drawn: Mapping[str, Jso
     )
 
 
-def _copied(ref: ImageRef, store: Store) -> ImageRef | None:
-    """The reference with its files among the blobs; None where one of them changed meanwhile."""
-    files = []
-    for file in ref.files:
-        path = Path(file)
-        try:
-            before = path.stat()
-            key = store.blobs.put_file(path)
-            after = path.stat()
-        except FileNotFoundError:
-            return None
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            return None
-        files.append(str(store.blobs.path(key)))
-    return replace(ref, files=tuple(files))
+@dataclass(slots=True)
+class _Copier:
+    """Copies files among the blobs, each once: an ``.npz`` holds thousands of images."""
+
+    store: Store
+    keys: dict[tuple[str, int, int], str] = field(default_factory=dict)
+
+    def copied(self, ref: ImageRef) -> ImageRef | None:
+        """The reference with its files among the blobs; None where one of them changed meanwhile."""
+        files = []
+        for file in ref.files:
+            try:
+                key = self._key(Path(file))
+            except FileNotFoundError:
+                return None
+            if key is None:
+                return None
+            files.append(str(self.store.blobs.path(key)))
+        return replace(ref, files=tuple(files))
+
+    def _key(self, path: Path) -> str | None:
+        mark = _mark(path)
+        if mark not in self.keys:
+            key = self.store.blobs.put_file(path)
+            if _mark(path) != mark:
+                return None
+            self.keys[mark] = key
+        return self.keys[mark]
 
 
-class _Earlier:
-    """Studies of the same series that came before, with fewer or more files."""
+def _mark(path: Path) -> tuple[str, int, int]:
+    about = path.stat()
+    return str(path), about.st_size, about.st_mtime_ns
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
-    def of(self, case: Case, ref: ImageRef) -> tuple[int | None, int | None]:
-        """The study that has all these files and more, and the unread one that has only some of them; None where there is none."""
-        files = set(ref.files)
-        for row in self._rows(case, ref):
-            old = {file for each in row.refs for file in each.files}
-            if files < old:
-                return row.id, None
-            if old < files and row.state in UNREAD:
-                return None, row.id
-        return None, None
+def earlier(records: Store, patient: str | None, study: str | None, series: str | None) -> list[StudyRow]:
+    """The studies of this series that came before, without those that gave way; none where it is not known which series it is."""
+    if patient is None or study is None or series is None:
+        return []
+    light = studies.of_patient(records, patient)
+    same = [row.id for row in light if row.study == study and row.state != "rejected"]
+    return [row for row in studies.many(records, same) if row.refs and row.refs[0].series == series]
 
-    def _rows(self, case: Case, ref: ImageRef) -> Iterator[StudyRow]:
-        if case.patient is None or case.study is None or ref.series is None:
-            return
-        light = studies.of_patient(self._store, case.patient)
-        same = [row.id for row in light if row.study == case.study and row.state != "rejected"]
-        yield from (row for row in studies.many(self._store, same) if row.refs and row.refs[0].series == ref.series)
+
+def _of_series(store: Store, case: Case, ref: ImageRef) -> tuple[int | None, int | None]:
+    """The study that has all these files and more, and the unread one that has only some of them; None where there is none."""
+    files = set(ref.files)
+    for row in earlier(store, case.patient, case.study, ref.series):
+        old = {file for each in row.refs for file in each.files}
+        if files < old:
+            return row.id, None
+        if old < files and row.state in UNREAD:
+            return None, row.id
+    return None, None
 
 
 def _bytes(ref: ImageRef) -> int:

@@ -64,7 +64,7 @@ def _bring(path: Path, folder: Path, name: str, limits: Limits) -> list[Rejected
     if path.stat().st_size > limits.bytes:
         return [Rejected(name, f"larger than {limits.bytes / 2**30:.3g} GB; send it in parts")]
     if not is_archive(path):
-        _link(path, folder / name)
+        link(path, folder / name)
         return []
     inside = folder / (Path(name).stem or name)
     inside = inside if not inside.exists() else folder / f"{name}-unpacked"
@@ -75,10 +75,13 @@ def _bring(path: Path, folder: Path, name: str, limits: Limits) -> list[Rejected
         return [Rejected(name, str(error))]
 
 
-def _link(path: Path, target: Path) -> None:
-    """The same file under another name where the disk can do that, else a copy."""
+def link(path: Path, target: Path) -> None:
+    """The same file under another name where the disk can do that, else a copy. What is there already stays."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     with explained(target):
         try:
             os.link(path, target)
+        except FileExistsError:
+            return
         except OSError:
             shutil.copyfile(path, target)

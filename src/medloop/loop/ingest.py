@@ -14,21 +14,23 @@ from pathlib import Path
 from medloop import labels
 from medloop.compute import Compute
 from medloop.errors import InputError
-from medloop.labels import Labelled
-from medloop.loop._arrivals import Taken, Taking, opened, take
+from medloop.labels import Labelled, patient_of
+from medloop.loop._arrivals import Taken, Taking, earlier, opened, take
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, labels_with
-from medloop.loop._staging import staged
+from medloop.loop._staging import link, staged
 from medloop.loop._unpack import is_archive
 from medloop.progress import QUIET, Progress
 from medloop.readers import Collection
 from medloop.requests import IngestRequest, IngestResult
-from medloop.store import Store, arrivals, settings
+from medloop.store import Store, arrivals, settings, studies
+from medloop.store.arrivals import UNREAD
 from medloop.types import ImageRef, Rejected, Target
 from medloop.wire import to_json
 from medloop.workspace import Workspace
 
 ACTOR = "ingest"
+EARLIER = "came-before"
 Stop = Callable[[], bool]
 
 
@@ -62,7 +64,20 @@ def ingest_files(
     with staged(workspace, paths, names) as (folder, rejected):
         request = IngestRequest(src=str(folder), workers=0)
         called = f"{len(paths)} uploaded files"
-        return _once(records, request, tell, rejected=rejected, called=called, actor=actor, settled=quiet_s <= 0, empty=True)
+        _join_earlier(records, request, folder)
+        done = _once(records, request, tell, rejected=rejected, called=called, actor=actor, settled=quiet_s <= 0, empty=True)
+        own = [each for each in done.rejected if not each["path"].startswith(EARLIER)]
+        return replace(done, rejected=own, files=done.files + len(rejected))
+
+
+def _join_earlier(records: Store, request: IngestRequest, folder: Path) -> None:
+    """Beside uploaded files of a series those of its files that came before, so that the series is put together whole."""
+    means = Means(workspace=Workspace(records.root).ready(), compute=Compute(0), clock=Clock())
+    refs = collect(request, means, empty=True, keep=False).refs
+    for row in {row.id: row for ref in refs for row in earlier(records, patient_of(ref.patient), ref.study, ref.series)}.values():
+        if row.state in UNREAD:
+            for file in studies.local(records, row).refs[0].files:
+                link(Path(file), folder / EARLIER / Path(file).name)
 
 
 def watch(records: Store, request: IngestRequest, tell: Progress = QUIET, stop: Stop = lambda: False) -> IngestResult:
