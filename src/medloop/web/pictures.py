@@ -64,7 +64,13 @@ def pixels(
 @router.get("/marks/{blob}")
 def marks(person: Person, site: Here, blob: Blob) -> Response:
     """An outline: one byte a voxel, 0 for none of its classes, k + 1 for the k-th; slice after slice."""
-    return _squeezed(np.ascontiguousarray(read_mask(site.store, blob)).tobytes(), blob)
+    try:
+        found = read_mask(site.store, blob)
+    except Unreadable as error:
+        raise InputError(
+            "no-outline", got=f"It is no outline: {error}.", allowed="The blob of an outline.", fix="Mend the address."
+        ) from error
+    return _squeezed(np.ascontiguousarray(found).tobytes(), blob)
 
 
 @router.get("/proposals/{number}/heat")

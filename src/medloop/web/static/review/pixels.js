@@ -63,7 +63,7 @@ export class Pixels {
       coming.catch(() => this.slabs.delete(address));
       this.slabs.set(address, coming);
     }
-    return this.slabs.get(address);
+    return Promise.resolve(this.slabs.get(address));
   }
 
   // All other slices of this channel and time, the nearest first, one slab at a time.

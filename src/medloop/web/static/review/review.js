@@ -117,7 +117,10 @@ function presets(pixels) {
 }
 
 function changed(what, tool) {
-  if (what === "window") keepWindow();
+  if (what === "window") {
+    keepWindow();
+    if (prior?.pixels?.modality === "CT" && viewer.pixels.modality === "CT") (prior.window = viewer.window), prior.draw();
+  }
   if (what === "zoom") remember({ zoom: viewer.zoom });
   if (what === "slice" && prior && !find("#pane-prior").hidden) follow("slice", viewer, prior);
   if (what === "marks") {
