@@ -39,7 +39,7 @@ def picture(rng: np.random.Generator, sick: bool, side: int = 24) -> np.ndarray:
     """Noise, in a sick one with a faint bright half."""
     found = 90 + 40 * rng.standard_normal((side, side))
     if sick:
-        found[:, : side // 2] += 30
+        found[:, : side // 2] += 40
     return np.clip(found, 0, 255).astype(np.uint8)
 
 
@@ -83,7 +83,7 @@ def studies_of(workspace: Workspace, told: list[tuple[Path, str, str]], frozen: 
             name=path.stem,
             content=path.stem,
             patient=patient,
-            site="north" if at % 4 < 2 else "south",
+            site="north" if at % 8 < 4 else "south",
             refs=(refs[path.name],),
             state="done",
             frozen=frozen,

@@ -151,8 +151,8 @@ def _decided(
     surely = f"with {_percent(1 - rules.tail(trial.look))} confidence (look {trial.look} of {rules.looks_allowed})"
     said = f"{_figure(whole.metric)} {whole.challenger:.3f} instead of {whole.champion:.3f}"
     if whole.low <= 0:
-        least = f"it is better by at least {whole.low:+.4f}, which does not exclude that it is no better"
-        return Decision.REFUSED, (f"Not shown to be better: {said}; {surely} {least}.", *worse)
+        least = f"the difference is known {surely} to be above {whole.low:+.4f} only, and must be known to be above 0"
+        return Decision.REFUSED, (f"Not shown to be better: {said}; {least}.", *worse)
     better = f"Better: {said}, by at least {whole.low:.4f} {surely}."
     if worse:
         return Decision.NEEDS_PERSON, (*worse, better)

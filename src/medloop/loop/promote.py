@@ -82,7 +82,9 @@ def _say(
 ) -> _Said:
     if request.force:
         folder_of(workspace, challenger)
-        return _Said(Decision.PROMOTED, (f"Forced: {request.reason.strip()}",), _last_evidence(opened, challenger), forced=True)
+        return _Said(
+            Decision.PROMOTED.value, (f"Forced: {request.reason.strip()}",), _last_evidence(opened, challenger), forced=True
+        )
     said = _first(challenger) if champion is None else _compared(workspace, opened, champion, challenger, request, tell)
     if request.auto and said.decision == Decision.PROMOTED and not settings.get(opened, "auto_promote"):
         asks = "The gate lets it through; the department wants a person to confirm that."
@@ -96,8 +98,8 @@ def _first(challenger: ModelRow) -> _Said:
     for name, nothing in (("auc", 0.5), ("r2", 0.0)):
         low = (figures.get(name) or {}).get("low")
         if low is not None and low <= nothing:
-            return _Said(Decision.REFUSED, (_LIKE_GUESSING,))
-    return _Said(Decision.PROMOTED, (_FIRST,))
+            return _Said(Decision.REFUSED.value, (_LIKE_GUESSING,))
+    return _Said(Decision.PROMOTED.value, (_FIRST,))
 
 
 def _compared(
@@ -106,20 +108,20 @@ def _compared(
     pair = (champion, challenger)
     targets = [families.load(folder_of(workspace, row)).target for row in pair]
     if targets[0] != targets[1] or targets[0].kind.structured:
-        return _Said(Decision.NEEDS_PERSON, ("The two models answer different questions, or such as have no one figure.",))
+        return _Said(Decision.NEEDS_PERSON.value, ("The two models answer different questions, or such as have no one figure.",))
     rules = rules_of(opened)
     learnt = [(row, read_learnt(folder_of(workspace, row))) for row in pair]
     frozen = _frozen.unseen(_frozen.frozen_cases(opened, targets[0]), learnt)
     if models.looked(opened, frozen.test_set) >= rules.looks_allowed:
         used_up = f"The test set has been looked at {rules.looks_allowed} times, as often as is allowed: draw a new one (--renew)."
-        return _Said(Decision.REFUSED, (used_up,))
+        return _Said(Decision.REFUSED.value, (used_up,))
     if not _enough(frozen, rules):
         few = f"Too few test cases to tell: {len(frozen)} labelled ones, read blind. It was not looked at them."
-        return _Said(Decision.NEEDS_PERSON, (few,), {"left_out": dict(frozen.left_out), "cases": len(frozen)})
+        return _Said(Decision.NEEDS_PERSON.value, (few,), {"left_out": dict(frozen.left_out), "cases": len(frozen)})
     look = models.look(opened, LookRow(test_set=frozen.test_set, model_id=challenger.id, by=request.by, why="promotion"))
     told = tuple(answers_of(workspace, row, frozen, request.workers, tell) for row in pair)
     found: Judgement = judge(targets[0], frozen, pair, told, rules, look)
-    return _Said(found.verdict.decision, found.verdict.reasons, found.evidence, look)
+    return _Said(found.verdict.decision.value, found.verdict.reasons, found.evidence, look)
 
 
 def _enough(frozen: Frozen, rules: Rules) -> bool:
