@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from medloop.errors import InputError
 from medloop.store import head as heads
 from medloop.store.blobs import Blobs
-from medloop.store.upgrade import upgrade
+from medloop.store.upgrade import upgrade, version
+from medloop.workspace.atomic import explained
 
 _WAIT_S = 30.0
 _WRITERS = 0x6D65646C
@@ -50,27 +51,47 @@ class Store:
             if last := connection.info.pop(heads.LAST, None):
                 heads.advance(self.root, *last)
 
+    def run_alone(self, statement: str, *parameters: str) -> None:
+        """One statement that the database takes outside a transaction only."""
+        alone = {"isolation_level": "AUTOCOMMIT"} if self.postgresql else {"medloop_alone": True}
+        with _told(self.root), self.engine.connect().execution_options(**alone) as connection:
+            connection.exec_driver_sql(statement, parameters or None).close()
+
     @property
     def postgresql(self) -> bool:
         """Whether the database is PostgreSQL; otherwise it is SQLite."""
         return self.engine.dialect.name == "postgresql"
+
+    @property
+    def made(self) -> bool:
+        """Whether the database has the store's tables."""
+        file = None if self.postgresql else self.engine.url.database
+        if file and not Path(file).exists():
+            return False
+        with self.read() as connection:
+            return version(connection) is not None
 
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
 
 
-def open(root: Path, database: str | None = None, blobs: str | None = None) -> Store:
-    """The store of the workspace at ``root``, made or brought up to date first.
+def open(root: Path, database: str | None = None, blobs: str | None = None, *, make: bool = True) -> Store:
+    """The store of the workspace at ``root``, brought up to date first, and made where there is none (unless ``make`` is False).
 
     ``database``: an SQLAlchemy URL (default: ``MEDLOOP_DATABASE``, else ``root/loop.sqlite``). ``blobs``: any fsspec URL (default:
     ``MEDLOOP_BLOBS``, else ``root/blobs``). Raises `InputError` where the database is newer than this medloop or cannot be opened.
     """
     root = Path(root).absolute()
     with _told(root):
-        root.mkdir(parents=True, exist_ok=True)
+        if not make and not root.is_dir():
+            raise _none(root)
+        with explained(root):
+            root.mkdir(parents=True, exist_ok=True)
         store = Store(root, _engine(database or os.environ.get("MEDLOOP_DATABASE"), root), Blobs(root, blobs))
     try:
+        if not make and not store.made:
+            raise _none(root)
         upgrade(store)
         heads.begin(store)
     except BaseException:
@@ -82,6 +103,15 @@ def open(root: Path, database: str | None = None, blobs: str | None = None) -> S
 def database_path(root: Path) -> Path:
     """Where a workspace keeps its own database."""
     return root / "loop.sqlite"
+
+
+def _none(root: Path) -> InputError:
+    return InputError(
+        "no-store",
+        got=f"There are no records in {root}.",
+        allowed="A workspace that medloop ingest or medloop serve has used, or its database.",
+        fix="Name it with --workspace DIR, or with --database.",
+    )
 
 
 def _engine(url: str | None, root: Path) -> sa.Engine:
@@ -121,8 +151,9 @@ def _prepare(connection: sqlite3.Connection, record: Any) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("medloop_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("medloop_alone"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("medloop_write") else "BEGIN")
 
 
 _SAYS = {

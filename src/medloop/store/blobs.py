@@ -98,7 +98,7 @@ class Blobs:
         if not self._here and self.has(key):
             self._fs.rm_file(self._place(key))
 
-    def keys(self) -> list[str]:
+    def every(self) -> list[str]:
         """Every key that is kept, sorted."""
         names = (os.path.basename(place) for place in self._fs.find(self._base)) if self._fs.exists(self._base) else ()
         return sorted(name for name in names if _KEY.fullmatch(name))
