@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from medloop.store import audit
 from medloop.store import labels as labelling
 from medloop.store._rows import add as insert
-from medloop.store._rows import one, pairs, said
+from medloop.store._rows import pairs, said
 from medloop.store.base import Store
 from medloop.store.records import LabelRow, StudyRow, now
 from medloop.store.studies import _refs_json, move, patient_key
@@ -40,6 +40,7 @@ class Kept:
     replaced: bool
 
 
+_LABELLED = "labelled when it came"
 UNREAD = ("arriving", "ready", "proposed")
 """States in which nobody has read a study."""
 
@@ -85,24 +86,31 @@ def again(store: Store, numbers: Iterable[int]) -> None:
 
 
 def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str) -> Kept:
+    there = connection.execute(sa.select(studies).where(studies.c.content == arriving.study.content)).mappings().one_or_none()
     new = _with_patient(connection, arriving.study)
-    there = connection.execute(sa.select(studies).where(studies.c.content == new.content)).mappings().one_or_none()
-    fresh = there is None
-    row: Mapping[str, Json]
     if there is None:
-        values = said(new) | {"refs": _refs_json(new.refs, store.blobs), "attributes": dict(new.attributes)}
-        number = insert(connection, studies, values)
-        content = {"name": new.name, "content": new.content, "state": new.state, "frozen": new.frozen, "blind": new.blind}
-        audit.append(connection, actor, "study.add", f"study:{number}", content, patient_key(new.patient, number))
-        row = one(connection, studies, number, "study")
-    else:
-        row = _told(connection, dict(there), new, actor)
+        new = replace(new, state="done", why=_LABELLED, ready=new.arrived) if arriving.labels else new
+        number = _insert(connection, store, new, actor)
+        for target, value in arriving.labels.items():
+            _append(connection, number, new.patient, target, value, actor)
+        replaced = arriving.replaces is not None and _give_way(connection, arriving.replaces, number, actor)
+        return Kept(number, True, len(arriving.labels), replaced)
+    row = _told(connection, dict(there), new, actor)
     number = int(row["id"])
-    kept = sum(_label(connection, row, target, value, actor) for target, value in arriving.labels.items())
-    if kept and row["state"] in UNREAD:
-        move(connection, row, "done", actor, "labelled when it came")
-    replaced = fresh and arriving.replaces is not None and _give_way(connection, arriving.replaces, number, actor)
-    return Kept(number, fresh, kept, replaced)
+    fresh = _unsaid(connection, number, arriving.labels) if arriving.labels else {}
+    for target, value in fresh.items():
+        _append(connection, number, row["patient"], target, value, actor)
+    if fresh and row["state"] in UNREAD:
+        move(connection, row, "done", actor, _LABELLED)
+    return Kept(number, False, len(fresh), False)
+
+
+def _insert(connection: sa.Connection, store: Store, new: StudyRow, actor: str) -> int:
+    values = said(new) | {"refs": _refs_json(new.refs, store.blobs), "attributes": dict(new.attributes)}
+    number = insert(connection, studies, values)
+    content = {"name": new.name, "content": new.content, "state": new.state, "frozen": new.frozen, "blind": new.blind}
+    audit.append(connection, actor, "study.add", f"study:{number}", content, patient_key(new.patient, number))
+    return number
 
 
 def _with_patient(connection: sa.Connection, new: StudyRow) -> StudyRow:
@@ -125,19 +133,22 @@ def _told(connection: sa.Connection, row: Mapping[str, Json], new: StudyRow, act
     return dict(row) | values
 
 
-def _label(connection: sa.Connection, row: Mapping[str, Json], target: str, value: Json, actor: str) -> bool:
-    """Keep a label unless it is the one that counts already, or a person said something else since."""
-    number = int(row["id"])
-    counts = connection.execute(labelling._counting([number], True, None)).mappings().all()
-    now_ = next((each for each in counts if each["target"] == target), None)
-    if now_ is not None and (now_["value"] == value or now_["provenance"] != "imported"):
-        return False
-    new = LabelRow(case_id=number, value=value, target=target, author=actor)
-    kept, hash_ = labelling.write(connection, new)
+def _unsaid(connection: sa.Connection, number: int, values: Mapping[str, Json]) -> dict[str, Json]:
+    """The labels that say something else than what counts already, and of which no person has said anything since."""
+    found = connection.execute(labelling._counting([number], True, None)).mappings().all()
+    counts = {row["target"]: row for row in found}
+    told = {target: counts.get(target) for target in values}
+    return {
+        target: values[target]
+        for target, row in told.items()
+        if row is None or (row["value"] != values[target] and row["provenance"] == "imported")
+    }
+
+
+def _append(connection: sa.Connection, number: int, patient: str | None, target: str, value: Json, actor: str) -> None:
+    kept, hash_ = labelling.write(connection, LabelRow(case_id=number, value=value, target=target, author=actor))
     content = {"target": target, "value": value, "provenance": kept.provenance}
-    patient = patient_key(row["patient"], number)
-    audit.append(connection, actor, "label", f"study:{number}", content, patient, {f"labels:{kept.id}": hash_})
-    return True
+    audit.append(connection, actor, "label", f"study:{number}", content, patient_key(patient, number), {f"labels:{kept.id}": hash_})
 
 
 def _give_way(connection: sa.Connection, old: int, number: int, actor: str) -> bool:
