@@ -120,6 +120,36 @@ def serve(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: 
     return result
 
 
+def simulate(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.SimulateResult:
+    """What asking for the right labels saves. Options: the fields of `SimulateRequest`."""
+    result: r.SimulateResult = _do("simulate", _request(r.SimulateRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def audit(do: str = "verify", *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.AuditResult:
+    """Whether the audit trail is whole. Options: the fields of `AuditRequest`. Raises `Refused` where it is not."""
+    result: r.AuditResult = _do("audit", _request(r.AuditRequest, {"do": do, **options}), workspace, tell)
+    return result
+
+
+def backup(out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.BackupResult:
+    """Database, images and models into a new folder. Options: the fields of `BackupRequest`."""
+    result: r.BackupResult = _do("backup", _request(r.BackupRequest, {"out": out, **options}), workspace, tell)
+    return result
+
+
+def restore(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.BackupResult:
+    """A backup back into a workspace without records. Options: the fields of `RestoreRequest`."""
+    result: r.BackupResult = _do("restore", _request(r.RestoreRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def forget(patient: str | None = None, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ForgetResult:
+    """Delete one patient, or expired images. Options: the fields of `ForgetRequest`."""
+    result: r.ForgetResult = _do("forget", _request(r.ForgetRequest, {"patient": patient, **options}), workspace, tell)
+    return result
+
+
 def doctor(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET) -> r.DoctorResult:
     """What is installed, what works, what is wrong."""
     result: r.DoctorResult = _do("doctor", r.DoctorRequest(), workspace, tell)

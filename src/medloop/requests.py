@@ -428,12 +428,12 @@ class SimulateResult:
     labels_needed_random: float
     """The same, taken at random."""
     hours: dict[str, float]
-    """Hours of reading: ``all`` labels, those ``asked`` for, those needed at ``random``, and what is ``saved`` between these two."""
+    """Hours of reading: ``all`` labels, those ``asked`` for, those needed at ``random``, and what asking has ``saved``."""
     reading_seconds: float
     curve: list[dict[str, float]]
-    """``labels``, ``share``, ``asked`` and ``random`` (mean AUC) with ``_low`` and ``_high`` over seeds; the last row has all labels."""
+    """``labels``, ``share``, ``asked`` and ``random`` (mean AUC), both with ``_low`` and ``_high`` over seeds; last: all labels."""
     seeds: list[dict[str, Json]]
-    """``seed``, ``full_auc``, ``labels_needed``, ``labels_needed_random`` (null: only with all labels) of each."""
+    """``seed``, ``full_auc``, ``labels_needed``, ``labels_needed_random`` of each."""
     warnings: list[str]
     seconds: float
     report: str
@@ -784,6 +784,75 @@ def listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest(StoreRequest):
+    """Say whether the audit trail is whole."""
+
+    do: str = "verify"
+    """What to do with the trail: verify."""
+    head: str | None = None
+    """An entry that was noted elsewhere, as NUMBER:HASH; the trail must contain it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditResult:
+    """A trail that is whole; ``head`` is worth noting where nobody who can write the database can write."""
+
+    entries: int
+    head: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupRequest(StoreRequest):
+    """Write database, images and models into a folder, while the server goes on."""
+
+    out: str
+    """The folder to write; it must be new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreRequest(StoreRequest):
+    """Bring a backup back into a workspace that has no records yet."""
+
+    src: str
+    """A folder that medloop backup wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupResult:
+    """``out``: the backup that was written, or the workspace that it was brought back to. ``head``: its trail's last entry."""
+
+    out: str
+    studies: int
+    blobs: int
+    models: int
+    bytes: int
+    head: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetRequest(StoreRequest):
+    """Delete one patient for good, or the images that are kept long enough."""
+
+    patient: str | None = None
+    """The patient's identifier, exactly as it came with the images."""
+    reason: str = ""
+    """Why, in words without identity; it stays in the audit trail."""
+    expired: bool = False
+    """Instead of a patient: delete the images of studies that were done longer ago than the setting keep_days."""
+    actor: str = "operator"
+    """Who asks for it, as the audit trail will say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetResult:
+    """What was deleted; ``models``: versions that may have learnt from it and still exist."""
+
+    studies: int
+    blobs: int
+    models: list[str]
+
+
 VERBS: dict[str, tuple[str, type[Any]]] = {
     "demo": ("Show the whole path on a sample collection", DemoRequest),
     "sample": ("Write a sample collection", SampleRequest),
@@ -803,6 +872,10 @@ VERBS: dict[str, tuple[str, type[Any]]] = {
     "serve": ("Serve the web pages, the API and the worker", ServeRequest),
     "ingest": ("Take images and their labels into the store", IngestRequest),
     "propose": ("Propose a label for every study that waits", ProposeRequest),
+    "audit": ("Say whether the audit trail is whole", AuditRequest),
+    "backup": ("Write database, images and models into a folder", BackupRequest),
+    "restore": ("Bring a backup back", RestoreRequest),
+    "forget": ("Delete one patient, or images kept long enough", ForgetRequest),
     "doctor": ("Say what is installed, what works, what is wrong", DoctorRequest),
 }
 """Every verb with its one line of help and its request. The module ``medloop.loop.<verb>`` holds the function of that name."""

@@ -25,6 +25,11 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "compare": ("a", "b"),
     "export": ("run",),
     "ingest": ("src",),
+    "audit": ("do",),
+    "backup": ("out",),
+    "restore": ("src",),
+    "forget": ("patient",),
+    "simulate": ("src",),
 }
 """The words of each verb that need no flag, in order."""
 

@@ -167,6 +167,19 @@ def _(result: r.DemoResult) -> str:
 
 
 @as_text.register
+def _(result: r.SimulateResult) -> str:
+    hours = result.hours
+    lines = [
+        f"With all {result.labels} labels: AUC {result.full_auc:.3f}. {100 * result.goal:.1f} % of it takes",
+        f"  {100 * result.labels_needed:5.1f} % of the labels when they are asked for ({hours['asked']:g} hours of reading)",
+        f"  {100 * result.labels_needed_random:5.1f} % when they are taken at random ({hours['random']:g} hours)",
+        f"Saved: {hours['saved']:g} hours at {result.reading_seconds:g} s a case.",
+        *(f"Note: {each}" for each in result.warnings),
+    ]
+    return "\n".join([*lines, f"Report: {result.report}"])
+
+
+@as_text.register
 def _(result: r.RetrainResult) -> str:
     labels = ", ".join(f"{count} {name}" for name, count in result.labels.items())
     lines = [f"Challenger {result.challenger} ({result.name}) learnt from {labels} labels."]
@@ -182,6 +195,25 @@ def _(result: r.WorkerResult) -> str:
 @as_text.register
 def _(result: r.ServeResult) -> str:
     return f"Served {result.url} for {result.seconds:.0f} s."
+
+
+@as_text.register
+def _(result: r.AuditResult) -> str:
+    return f"The trail is whole: {result.entries} entries.\nIts head, worth noting elsewhere: {result.head}"
+
+
+@as_text.register
+def _(result: r.BackupResult) -> str:
+    size = f"{result.bytes / 1e6:.1f} MB"
+    return f"{result.studies} studies, {result.blobs} blobs, {result.models} models, {size}: {result.out}\nHead of the trail: {result.head}"
+
+
+@as_text.register
+def _(result: r.ForgetResult) -> str:
+    lines = [f"Deleted {result.studies} studies with {result.blobs} blobs; the audit trail still verifies, and says nothing of them."]
+    if result.models:
+        lines.append(f"Models that may have learnt from them still exist: {', '.join(result.models)}.")
+    return "\n".join([*lines, "Backups made before still hold them: delete those when their time is over."])
 
 
 @as_text.register

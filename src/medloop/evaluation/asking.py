@@ -37,7 +37,7 @@ def margin(probabilities: Floats, *, several: bool = False) -> Floats:
 
 
 def ask(margins: Floats, rows: Floats, count: int, seed: int = 0) -> Integers:
-    """``(count,)`` positions to ask about, the least sure first. ``margins``: ``(N,)``, small where unsure. ``rows``: ``(N, D)``."""
+    """``(count,)`` positions to ask about, the least sure first. ``margins``: ``(N,)``, small if unsure. ``rows``: ``(N, D)``."""
     count = min(count, len(rows))
     unsure = np.argsort(margins, kind="stable")[: GATHERED * count]
     scale = float(np.median(margins[unsure])) if len(unsure) else 0.0
