@@ -17,7 +17,7 @@ from medloop.loop._messages import Messages
 from medloop.loop._pulse import SILENT_S, gone
 from medloop.progress import Progress
 from medloop.requests import VERBS
-from medloop.store import Store, jobs, labels, models, settings, studies
+from medloop.store import Store, arrivals, jobs, labels, models, settings, studies
 from medloop.store.records import JobRow
 from medloop.store.studies import Filter
 from medloop.types import Json
@@ -29,14 +29,14 @@ KINDS: Mapping[str, str] = {
     "propose": "propose",
     "retrain": "retrain",
     "judge": "promote",
-    "label-audit": "audit_labels",
+    "label-audit": "recheck",
 }
 """What a worker does, and the verb that does it."""
 ACTOR = "worker"
 MOST_TRIES = 3
 """A job that so many workers died in is given up."""
-_WHERE = ("database", "blobs", "queue", "out")
-"""What a job may not say: its worker knows where the records are."""
+_WHERE = ("database", "blobs", "queue", "out", "watch")
+"""What a job may not say: its worker knows where the records are, and does not wait."""
 
 
 def submit(opened: Store, queue: Messages, kind: str, request: Mapping[str, Json], actor: str) -> JobRow:
@@ -88,7 +88,8 @@ def fall_due(opened: Store, queue: Messages) -> None:
     busy = {row.kind for row in jobs.every(opened, ("queued", "running"))}
     if "retrain" not in busy and "judge" not in busy and retraining_due(opened):
         submit(opened, queue, "retrain", retraining(opened), ACTOR)
-    if not busy & {"propose", "judge"} and models.champion(opened) is not None and proposals_due(opened):
+    settled = arrivals.settle(opened, float(settings.get(opened, "quiet_s")), ACTOR)
+    if not busy & {"propose", "judge"} and models.champion(opened) is not None and (settled or proposals_due(opened)):
         submit(opened, queue, "propose", {}, ACTOR)
 
 
@@ -128,5 +129,7 @@ def retraining(opened: Store) -> dict[str, Json]:
 
 
 def proposals_due(opened: Store) -> bool:
-    """Whether cases wait that nothing is proposed for."""
-    return studies.count(opened, Filter(states=("ready",), frozen=False)) > 0
+    """Whether cases have come since proposals were last asked for, and nothing is proposed for them."""
+    last = jobs.every(opened, kind="propose", limit=1)
+    newest = studies.page(opened, "newest", Filter(states=("ready",), frozen=False), 1).rows
+    return bool(newest) and (not last or (newest[0].ready or newest[0].arrived) > last[0].created)

@@ -14,6 +14,7 @@ from medloop.errors import InputError
 from medloop.families._averaged import with_network
 from medloop.families._network_model import BACKBONE
 from medloop.labels import Labelled
+from medloop.loop._card import write_card
 from medloop.loop._intake import Means, look
 from medloop.loop._learnt import Learnt, read_learnt
 from medloop.loop._stored import Stored, collection_of, frozen_refs, gathered
@@ -62,6 +63,7 @@ def _retrained(workspace: Workspace, opened: Store, request: RetrainRequest, tel
     if not isinstance(learnt, LearnResult):
         raise TypeError("a retraining is no dry run")
     row = models.add(opened, _row(folder, learnt, stored, before if starts else None, left_out), actor=ACTOR)
+    write_card(workspace, opened, row.id)
     return RetrainResult(
         challenger=row.id,
         name=row.name,

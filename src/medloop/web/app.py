@@ -14,14 +14,39 @@ from starlette.exceptions import HTTPException
 from medloop.errors import MedloopError, Refused
 from medloop.store import Store
 from medloop.version import VERSION
-from medloop.web import entrance, pictures, readings, review, worklist
+from medloop.web import (
+    choices,
+    drift,
+    entrance,
+    health,
+    people,
+    pictures,
+    readings,
+    review,
+    trail,
+    uploads,
+    versions,
+    work,
+    worklist,
+)
 from medloop.web.headers import Below, Headers
+from medloop.web.limits import Limits
 from medloop.web.pages import page, url
 from medloop.web.security import NotLoggedIn
 from medloop.web.site import Site
 from medloop.workspace import Workspace
 
-_ROUTERS = (entrance.router, worklist.router, review.router, readings.router, pictures.router)
+_READERS = (entrance.router, worklist.router, review.router, readings.router, pictures.router)
+_OPERATORS = (
+    work.router,
+    versions.router,
+    trail.router,
+    drift.router,
+    people.router,
+    choices.router,
+    uploads.router,
+    health.router,
+)
 
 
 def create(store: Store, workspace: Workspace, *, prefix: str = "") -> FastAPI:
@@ -29,8 +54,9 @@ def create(store: Store, workspace: Workspace, *, prefix: str = "") -> FastAPI:
     app = FastAPI(title="medloop", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.site = Site(store, workspace)
     app.mount("/static", StaticFiles(directory=str(files("medloop.web").joinpath("static"))), name="static")
-    for router in _ROUTERS:
+    for router in (*_READERS, *_OPERATORS):
         app.include_router(router)
+    app.add_middleware(Limits)
     app.add_middleware(Headers)
     app.add_middleware(Below, prefix=prefix.rstrip("/"))
     app.add_exception_handler(NotLoggedIn, _logged_out)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-UPLOAD = "/api/studies"
+_UPLOADS = ("/api/studies", "/upload")
 LARGEST_UPLOAD, LARGEST = 2 * 1024**3, 64 * 1024**2
 
 
@@ -27,31 +27,42 @@ class Limits:
             await self._app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        limit = LARGEST_UPLOAD if path.startswith((UPLOAD, "/upload")) else LARGEST
-        came, begun = 0, False
-
-        async def counted() -> Message:
-            nonlocal came
-            message = await receive()
-            came += len(message.get("body", b""))
-            if came > limit:
-                raise _TooLarge
-            return message
-
-        async def heard(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        limit = LARGEST_UPLOAD if path.startswith(_UPLOADS) else LARGEST
         said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if said.isdigit() and int(said) > limit:
             await _refuse(limit, send)
             return
+        count = _Count(limit, receive, send)
         try:
-            await self._app(scope, counted, heard)
+            await self._app(scope, count.receive, count.send)
         except _TooLarge:
-            if not begun:
+            if not count.refused:
                 await _refuse(limit, send)
+
+
+class _Count:
+    """One request's bytes. Whatever the application makes of one that is too large, its sender is told just that."""
+
+    def __init__(self, limit: int, receive: Receive, send: Send) -> None:
+        self._limit, self._receive, self._send = limit, receive, send
+        self._came, self._begun, self.refused = 0, False, False
+
+    async def receive(self) -> Message:
+        """The next piece. Raises `_TooLarge`."""
+        message = await self._receive()
+        self._came += len(message.get("body", b""))
+        if self._came > self._limit:
+            raise _TooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        """An answer, or in place of one that was not begun: too large."""
+        if self._came <= self._limit or self._begun:
+            self._begun = True
+            await self._send(message)
+        elif not self.refused:
+            self.refused = True
+            await _refuse(self._limit, self._send)
 
 
 async def _refuse(limit: int, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Model versions: which there are, what they are worth, what was decided about them; judged, promoted and rolled back by a click."""
+"""Model versions: which there are, what they are worth, what was decided; judged, promoted and rolled back by a click."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from medloop.errors import InputError
 from medloop.loop._card import card_path
 from medloop.loop.models import models as list_models
 from medloop.loop.rollback import rollback
-from medloop.reporting import comparison_part
+from medloop.reporting import comparison_part, models_part
 from medloop.requests import ModelsRequest, ModelsResult, RollbackRequest, RollbackResult
 from medloop.store import models, studies
 from medloop.store.records import Account, JobRow, ModelRow, PromotionRow
 from medloop.types import Json
-from medloop.wire import to_json
-from medloop.web.curves import curve
-from medloop.web.pages import page, url
+from medloop.web.pages import page, report, url
 from medloop.web.security import Engineer, Person
 from medloop.web.site import Here, Number, Site
 from medloop.web.work import submit
+from medloop.wire import to_json
 
 router = APIRouter()
 Reason = Annotated[str, Form(max_length=2000)]
@@ -58,7 +57,7 @@ def one(site: Here, person: Person, number: Number) -> ModelRow:
 
 @router.post("/api/models/{number}/promote", status_code=202, tags=["models"])
 def judge(site: Here, person: Engineer, number: Number, how: Judging) -> JobRow:
-    """Judge a challenger beside the champion, and promote it if the gate, or force, lets it through. A job; its result is the verdict."""
+    """Judge a challenger beside the champion; it is promoted if the gate, or force, lets it through. A job with a verdict."""
     return _judged(site, person, number, how)
 
 
@@ -78,9 +77,9 @@ def decisions(site: Here, person: Person) -> list[PromotionRow]:
 def shown(request: Request, site: Here, person: Person) -> HTMLResponse:
     """The page."""
     found = list_models(site.workspace, ModelsRequest())
-    drawn = Markup(curve(found.curve, found.forecast))
+    part = Markup(models_part.fragment(to_json(found)))
     decided = models.decisions(site.store)
-    return page(request, "models.html.j2", section="models", found=found, drawn=drawn, decided=decided, may=_may(person))
+    return report(page(request, "models.html.j2", section="models", found=found, part=part, decided=decided, may=_may(person)))
 
 
 @router.get("/models/{number}", response_class=HTMLResponse, include_in_schema=False)
@@ -103,7 +102,7 @@ def compared(request: Request, site: Here, person: Person, number: Number) -> HT
         )
     part = Markup(comparison_part.fragment(_evidence(row), lambda case: _picture(request, site, case)))
     names = {each.id: each.name for each in models.every(site.store)}
-    return page(request, "decision.html.j2", section="models", row=row, part=part, names=names, may=_may(person))
+    return report(page(request, "decision.html.j2", section="models", row=row, part=part, names=names, may=_may(person)))
 
 
 @router.post("/models/{number}/promote", include_in_schema=False)
@@ -146,7 +145,7 @@ def _evidence(row: PromotionRow) -> dict[str, Json]:
 def _picture(request: Request, site: Site, case: int) -> str | None:
     """The address of a case's picture, where its images are still there."""
     found = studies.many(site.store, [case])
-    return url(request, f"/pictures/{case}/thumbnail") if found and found[0].refs and found[0].state != "deleted" else None
+    return url(request, f"/api/cases/{case}/thumbnail") if found and found[0].refs and found[0].state != "deleted" else None
 
 
 def _may(person: Account) -> bool:
