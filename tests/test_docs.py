@@ -35,6 +35,14 @@ RESULTS = {
     "retrain": r.RetrainResult,
     "worker": r.WorkerResult,
     "serve": r.ServeResult,
+    "promote": r.PromoteResult,
+    "rollback": r.RollbackResult,
+    "models": r.ModelsResult,
+    "monitor": r.MonitorResult,
+    "audit": r.AuditResult,
+    "backup": r.BackupResult,
+    "restore": r.BackupResult,
+    "forget": r.ForgetResult,
     "doctor": r.DoctorResult,
 }
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -150,6 +150,31 @@ def forget(patient: str | None = None, *, workspace: StrPath = WORKSPACE, tell: 
     return result
 
 
+def promote(challenger: str = "", *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.PromoteResult:
+    """Judge a challenger and promote it if it may be. Options: the fields of `PromoteRequest`. Raises `Refused` if it may not."""
+    request = _request(r.PromoteRequest, {"challenger": challenger, **options})
+    result: r.PromoteResult = _do("promote", request, workspace, tell)
+    return result
+
+
+def rollback(to: str = "", *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.RollbackResult:
+    """Make the former champion champion again. Options: the fields of `RollbackRequest`."""
+    result: r.RollbackResult = _do("rollback", _request(r.RollbackRequest, {"to": to, **options}), workspace, tell)
+    return result
+
+
+def models(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ModelsResult:
+    """The model versions, and what more labels would bring. Options: the fields of `ModelsRequest`."""
+    result: r.ModelsResult = _do("models", _request(r.ModelsRequest, options), workspace, tell)
+    return result
+
+
+def monitor(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.MonitorResult:
+    """What has drifted, and where. Options: the fields of `MonitorRequest`."""
+    result: r.MonitorResult = _do("monitor", _request(r.MonitorRequest, options), workspace, tell)
+    return result
+
+
 def doctor(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET) -> r.DoctorResult:
     """What is installed, what works, what is wrong."""
     result: r.DoctorResult = _do("doctor", r.DoctorRequest(), workspace, tell)

@@ -30,6 +30,8 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "restore": ("src",),
     "forget": ("patient",),
     "simulate": ("src",),
+    "promote": ("challenger",),
+    "rollback": ("to",),
 }
 """The words of each verb that need no flag, in order."""
 
