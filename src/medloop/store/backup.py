@@ -55,6 +55,7 @@ def backup(store: Store, folder: Path) -> Held:
             "not-new", got=f"{folder} is there already.", allowed="A new folder.", fix="Name another, such as one by date."
         )
     with write_folder(folder) as beside:
+        beside.chmod(0o700)  # it holds whom the images are of
         for _ in range(_TRIES):
             _rows_out(store, beside / _DATABASE)
             wanted = _keys_in(beside, store)

@@ -92,6 +92,8 @@ def open(root: Path, database: str | None = None, blobs: str | None = None, *, m
     try:
         if not make and not store.made:
             raise _none(root)
+        with explained(root):
+            _reserve(store.engine.url)
         upgrade(store)
         heads.begin(store)
     except BaseException:
@@ -134,6 +136,12 @@ def _engine(url: str | None, root: Path) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare)
         sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _reserve(address: sa.URL) -> None:
+    """Make the file of a SQLite database as one that others cannot read."""
+    if address.get_backend_name() == "sqlite" and address.database and not os.path.exists(address.database):
+        os.close(os.open(address.database, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, record: Any) -> None:

@@ -117,6 +117,8 @@ class Blobs:
     @contextmanager
     def _beside(self) -> Iterator[tuple[str, Any]]:
         """A draft to write, which is removed if that fails, and on this machine is on the disk when the block ends."""
+        if self._here:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fs.makedirs(f"{self._base}/{_DRAFTS}", exist_ok=True)
         beside = f"{self._base}/{_DRAFTS}/{secrets.token_hex(16)}"
         try:
