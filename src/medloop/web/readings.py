@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from medloop import readers
 from medloop.errors import InputError, Refused
 from medloop.store import drafts, proposals, reviews, studies
 from medloop.store.records import Account, ReviewRow, StudyRow
@@ -23,6 +23,7 @@ from medloop.web.security import Reader
 from medloop.web.shown import Question, asked, findings, unaided, words
 from medloop.web.site import Here, Number, Site
 from medloop.wire import to_json
+from medloop.writers import nifti, png
 
 router = APIRouter(prefix="/api", tags=["reading"])
 _MOST_DRAFT = 4_000_000
@@ -336,6 +337,8 @@ def _kept(site: Site, study: StudyRow, mask: Runs) -> str:
             allowed=f"Runs of values up to 255 that fill {[depth, *grid[3:]]}.",
             fix="Load the page again and draw once more.",
         )
-    buffer = io.BytesIO()
-    np.save(buffer, np.repeat(values.astype(np.uint8), counts).reshape(mask.shape))
-    return site.store.blobs.put(buffer.getvalue(), ".npy")
+    drawn = np.repeat(values.astype(np.uint8), counts).reshape(mask.shape)
+    if depth == 1:
+        return site.store.blobs.put(png.mask_bytes(drawn[0]), ".png")
+    affine = readers.affine(studies.local(site.store, study).refs[0]) if grid[2] > 1 else None
+    return site.store.blobs.put(nifti.mask_bytes(drawn, affine, study.refs[0].spacing_mm), ".nii.gz")
