@@ -43,6 +43,10 @@ RESULTS = {
     "backup": r.BackupResult,
     "restore": r.BackupResult,
     "forget": r.ForgetResult,
+    "simulate": r.SimulateResult,
+    "queue": r.QueueResult,
+    "recheck": r.RecheckResult,
+    "agreement": r.AgreementResult,
     "doctor": r.DoctorResult,
 }
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -120,6 +120,24 @@ def serve(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: 
     return result
 
 
+def queue(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.QueueResult:
+    """What is read next. Options: the fields of `QueueRequest`."""
+    result: r.QueueResult = _do("queue", _request(r.QueueRequest, options), workspace, tell)
+    return result
+
+
+def recheck(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.RecheckResult:
+    """Send labels that are probably wrong back for a second look. Options: the fields of `RecheckRequest`."""
+    result: r.RecheckResult = _do("recheck", _request(r.RecheckRequest, options), workspace, tell)
+    return result
+
+
+def agreement(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.AgreementResult:
+    """How far readers agree. Options: the fields of `AgreementRequest`."""
+    result: r.AgreementResult = _do("agreement", _request(r.AgreementRequest, options), workspace, tell)
+    return result
+
+
 def simulate(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.SimulateResult:
     """What asking for the right labels saves. Options: the fields of `SimulateRequest`."""
     result: r.SimulateResult = _do("simulate", _request(r.SimulateRequest, {"src": src, **options}), workspace, tell)

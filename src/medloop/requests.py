@@ -785,6 +785,107 @@ def listed(text: str | None) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueueRequest(StoreRequest):
+    """What is read next: arrange the worklist by what the model would learn, and show its beginning."""
+
+    order: str | None = None
+    """useful (what the model would learn most from), urgency, arrival or newest (default: the setting order)."""
+    limit: int = 20
+    """How many cases to show."""
+    after: str | None = None
+    """Show those that follow: what the page before printed."""
+    reader: str | None = None
+    """Leave out what this reader has read already."""
+    adjudicate: bool = False
+    """Show what readers did not agree on."""
+    only_list: bool = False
+    """Show the list as it is, without arranging it anew."""
+    seed: int = 0
+    """Seed of everything random."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("limit", self.limit, (1, 1000))
+        _in_range("seed", self.seed, SEEDS)
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueResult:
+    """The beginning of the worklist."""
+
+    order: str
+    arranged: int
+    """How many studies were given a place by what the model would learn from them."""
+    cases: list[dict[str, Json]]
+    """``case_id``, ``state``, ``urgency``, ``priority``, ``blind``, ``arrived``, ``modality``, ``site``, ``label``, ``confidence``,
+    ``decision`` (null where nothing is proposed or the case is read blind), ``why`` it is here."""
+    after: str | None
+    """What to give to --after for those that follow; null: there are no more."""
+    waiting: dict[str, int]
+    """How many studies wait, by state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckRequest(StoreRequest):
+    """Find labels that are probably wrong, and send them back for a second look with the reason."""
+
+    most: int = 50
+    """At most so many second looks are asked for, the most suspicious first."""
+    dry_run: bool = False
+    """Say what is suspicious, and ask for nothing."""
+    seed: int = 0
+    """Seed of everything random."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("most", self.most, (1, 100_000))
+        _in_range("seed", self.seed, SEEDS)
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckResult:
+    """The labels that a second person should look at."""
+
+    labels: int
+    """Confirmed labels that were looked at."""
+    suspected: int
+    asked: int
+    """Second looks that were asked for."""
+    cases: list[dict[str, Json]]
+    """``case_id``, ``label``, ``likely``, ``probability`` of the label, ``author``, ``why``; the most suspicious first."""
+    by_class: dict[str, int]
+    """Suspected labels of each class."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementRequest(StoreRequest):
+    """How far readers agree with each other, and with the model where its proposal is hidden and where it is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementResult:
+    """Kappa with 95 % intervals (``kappa``, ``low``, ``high``, ``reason`` where there is none) of so many ``cases``."""
+
+    readers: list[dict[str, Json]]
+    """Every two readers ``a`` and ``b``: Cohen's kappa, and the share ``agreed``."""
+    all: dict[str, Json]
+    """All readers of cases that more than one read: Fleiss' kappa."""
+    shown: dict[str, Json]
+    """Readers and model where the proposal was shown."""
+    blind: dict[str, Json]
+    """Readers and model where it was hidden until the reader had committed."""
+    says: str
+    """Whether readers follow what they are shown, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditRequest(StoreRequest):
     """Say whether the audit trail is whole."""
 
@@ -872,6 +973,9 @@ VERBS: dict[str, tuple[str, type[Any]]] = {
     "serve": ("Serve the web pages, the API and the worker", ServeRequest),
     "ingest": ("Take images and their labels into the store", IngestRequest),
     "propose": ("Propose a label for every study that waits", ProposeRequest),
+    "queue": ("Say what is read next, and why", QueueRequest),
+    "recheck": ("Send labels that are probably wrong back for a second look", RecheckRequest),
+    "agreement": ("Say how far readers agree, with and without the model", AgreementRequest),
     "audit": ("Say whether the audit trail is whole", AuditRequest),
     "backup": ("Write database, images and models into a folder", BackupRequest),
     "restore": ("Bring a backup back", RestoreRequest),

@@ -167,6 +167,45 @@ def _(result: r.DemoResult) -> str:
 
 
 @as_text.register
+def _(result: r.QueueResult) -> str:
+    waiting = ", ".join(f"{count} {state}" for state, count in result.waiting.items() if count)
+    lines = [f"Waiting: {waiting or 'nothing'}. By {result.order}:"]
+    lines += [f"  case {each['case_id']:<6} {each['state']:12} {_proposal(each)}" for each in result.cases]
+    return "\n".join([*lines, *([f"More: --after {result.after}"] if result.after else [])])
+
+
+def _proposal(row: dict[str, Any]) -> str:
+    """What is proposed of a case of the worklist, and why it is there."""
+    if row["blind"]:
+        said = "read blind"
+    elif row["label"]:
+        said = row["label"] if row["confidence"] is None else f"{row['label']} {100 * row['confidence']:.0f} %"
+    else:
+        said = "nothing proposed"
+    return "; ".join(filter(None, (said, row["why"])))
+
+
+@as_text.register
+def _(result: r.RecheckResult) -> str:
+    lines = [f"{result.labels} labels: {result.suspected} are probably wrong; {result.asked} second looks asked for."]
+    return "\n".join(
+        [*lines, *_some("labels to look at again", [f"case {each['case_id']}: {each['why']}" for each in result.cases])]
+    )
+
+
+@as_text.register
+def _(result: r.AgreementResult) -> str:
+    rows = [(f"{each['a']} and {each['b']}", each) for each in result.readers]
+    rows += [("all readers", result.all), ("with the model, shown", result.shown), ("with the model, blind", result.blind)]
+    lines = []
+    for name, row in rows:
+        between = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+        told = row["reason"] if row["kappa"] is None else f"kappa {row['kappa']:.2f}{between}"
+        lines.append(f"{name}: {told}, {row['cases']} cases")
+    return "\n".join([*lines, result.says])
+
+
+@as_text.register
 def _(result: r.SimulateResult) -> str:
     hours = result.hours
     lines = [
