@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def serve(workspace: Workspace, request: ServeRequest, tell: Progress = QUIET) -
             _warn_if_open(listener, tell)
             _first_link(opened, url, tell)
             server = uvicorn.Server(_config(app))
-            with _workers(workspace, request.workers):
+            with _stopped_by_signals(), _workers(workspace, request.workers):
                 server.run(sockets=[listener])
         return ServeResult(url=url, seconds=round(time.monotonic() - begun, 2))
     finally:
@@ -169,6 +170,20 @@ def _first_link(opened: Store, url: str, tell: Progress) -> None:
         tell.say(
             f"There is no administrator yet. Make the first with this link, which is good once, for two days:\n  {url}first/{link}"
         )
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Signals that end the server are raised again by it afterwards; they must not end this process before its workers have."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda number, frame: None) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextlib.contextmanager
