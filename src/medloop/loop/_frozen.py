@@ -176,10 +176,10 @@ def renew(store: Store, actor: str) -> int:
     share = float(settings.get(store, "test_share"))
     with store.write() as connection:
         old, new = _drawn(connection, share, draw)
-        for numbers, frozen in ((old, False), (new, True)):
+        for numbers, values in ((old, {"frozen": False}), (new, {"frozen": True, "blind": True})):
             for start in range(0, len(numbers), 500):
                 part = t.studies.c.id.in_(numbers[start : start + 500])
-                connection.execute(sa.update(t.studies).where(part).values(frozen=frozen))
+                connection.execute(sa.update(t.studies).where(part).values(**values))
         connection.execute(sa.delete(t.settings).where(t.settings.c.key == "test_draw"))
         connection.execute(sa.insert(t.settings).values(key="test_draw", value=draw))
         audit.append(connection, actor, "test-set.renew", f"test-set:draw-{draw}", {"released": len(old), "drawn": len(new)})
