@@ -14,7 +14,7 @@ from medloop.loop import _stored
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means
 from medloop.loop._learnt import read_learnt
-from medloop.loop.retrain import COPIED, _without_copies, retrain
+from medloop.loop.retrain import AGAIN, COPIED, _without_copies, retrain
 from medloop.requests import RetrainRequest
 from medloop.store import labels, models, studies
 from medloop.store.records import LabelRow
@@ -99,12 +99,23 @@ def test_copies_of_frozen_pictures_are_not_learnt_from(home: Workspace, opened, 
     with Compute(0) as compute:
         means = Means(workspace=home.ready(), compute=compute, clock=Clock())
         kept = _without_copies(labelled, _stored.frozen_refs(opened), means, left_out)
-    assert left_out == {COPIED: 4}
+    assert left_out == {COPIED: 4, AGAIN: 0}
     assert not {case.name for case in kept.cases} & {f"case-{number}" for number in again[:4]}
     parts = {}
     for case in kept.cases:
         parts.setdefault(case.patient.split("^")[1], set()).add(case.given_split)
     assert all(len(found) == 1 for found in parts.values())
+
+
+def test_the_same_file_under_two_names_is_learnt_from_once(home: Workspace, opened, tmp_path: Path) -> None:
+    fill(opened, tmp_path / "a", 6)
+    fill(opened, tmp_path / "b", 6, whose="Vwxyz")  # equal bytes
+    left_out = Counter[str]()
+    with Compute(0) as compute:
+        means = Means(workspace=home.ready(), compute=compute, clock=Clock())
+        kept = _without_copies(_stored.gathered(opened).labelled, [], means, left_out)
+    assert left_out == {COPIED: 0, AGAIN: 6}
+    assert {case.patient.split("^")[0] for case in kept.cases} == {"Vwxyz"}
 
 
 def test_the_part_held_out_is_the_same_for_every_model() -> None:

@@ -11,12 +11,12 @@ import httpx
 import psutil
 import pytest
 
+from bench._server import PASSWORD, serving, until
 from medloop import store
 from medloop.loop import serve as module
 from medloop.loop._pulse import workers
 from medloop.store import accounts
 from tests.loop.command import Command
-from tests.loop.serving import PASSWORD, serving, until
 
 
 @pytest.fixture
@@ -46,8 +46,6 @@ def test_from_the_first_start_to_the_stop(tmp_path: Path) -> None:
         assert served.stop() == 0
         assert not worker.is_running()
     assert not workers(root)
-    with serving(root) as again:
-        assert "/first/" not in again.said
 
 
 def test_a_worker_that_dies_is_started_again_and_none_outlives_the_server(tmp_path: Path) -> None:

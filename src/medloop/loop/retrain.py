@@ -27,7 +27,7 @@ from medloop.store.records import ModelRow
 from medloop.types import ImageRef, Split, Target
 from medloop.workspace import Workspace
 
-COPIED = "copy of a frozen case"
+COPIED, AGAIN = "copy of a frozen case", "the same files again"
 MODELS = "models"
 ACTOR = "worker"
 
@@ -139,7 +139,8 @@ def _fresh(labelled: Labelled, learnt: Learnt) -> list[str]:
 
 
 def _without_copies(labelled: Labelled, frozen: Sequence[ImageRef], means: Means, left_out: Counter[str]) -> Labelled:
-    """Without cases that show the picture of a frozen one; copies of one picture stay in one part. Counts what is left out."""
+    """Without cases that show the picture of a frozen one, and with the last of those that are the same files; other copies of one
+    picture stay in one part. Counts what is left out."""
     aside = {ref.name for ref in frozen}
     images = [ref for case in labelled.cases for ref in case.images]
     seen = look([*frozen, *images], None, means)
@@ -147,8 +148,11 @@ def _without_copies(labelled: Labelled, frozen: Sequence[ImageRef], means: Means
     first: dict[str, int] = {}  # equal pixels that lie in one file too
     group = {ref.name: first.setdefault(ref.digest, int(number)) for ref, number in zip(seen.survey.refs, same, strict=True)}
     barred = {group[name] for name in aside if name in group}
-    kept = [at for at, case in enumerate(labelled.cases) if not _any_in(case.images, group, barred)]
-    left_out[COPIED] += len(labelled.cases) - len(kept)
+    free = [at for at, case in enumerate(labelled.cases) if not _any_in(case.images, group, barred)]
+    newest = {tuple((ref.files, ref.item) for ref in labelled.cases[at].images): at for at in free}
+    kept = sorted(newest.values())
+    left_out[COPIED] += len(labelled.cases) - len(free)
+    left_out[AGAIN] += len(free) - len(kept)
     chosen = replace(labelled, cases=tuple(labelled.cases[at] for at in kept), labels=tuple(labelled.labels[at] for at in kept))
     return _together(chosen, group)
 
