@@ -78,7 +78,7 @@ def test_later_looks_need_more_and_a_used_up_set_decides_nothing():
     first, second, beyond = (gate.judge(each) for each in trials)
     assert first.gain.low > second.gain.low
     assert second.confidence == pytest.approx(1 - 0.025 / 19)
-    assert beyond.decision is Decision.REFUSED
+    assert beyond.decision is Decision.NEEDS_PERSON
     assert "draw a new one" in beyond.reasons[0]
     assert beyond.gain.low is None
 

@@ -19,6 +19,15 @@ from medloop.store.records import LabelRow, ModelRow, StudyRow
 from medloop.workspace import Workspace
 
 ACTOR = "tester"
+RECIPE = """
+name = "small"
+family = "classical"
+
+[parameters]
+features = [{ name = "intensity" }, { name = "hog" }]
+estimators = ["logistic"]
+trials = 2
+"""
 
 
 @dataclass(frozen=True)
@@ -61,11 +70,13 @@ def learnt(workspace: Workspace, told: list[tuple[Path, str, str]], name: str, t
     """A model under ``models/NAME`` from these pictures."""
     lines = ["image,patient,diagnosis", *(f"{path.name},{patient},{truth}" for path, patient, truth in told)]
     table.write_text("\n".join(lines))
+    recipe = table.with_suffix(".toml")
+    recipe.write_text(RECIPE)
     asked = LearnRequest(
         src=str(told[0][0].parent),
         labels=str(table),
-        recipe="classical",
-        budget="3s",
+        recipe=str(recipe),
+        budget="60s",
         out=str(workspace.root / "models" / name),
         workers=0,
     )

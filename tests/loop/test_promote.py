@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,17 +38,36 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Gated:
     learnt(workspace, muddled, "weak", root / "few.csv")
     learnt(workspace, told, "strong", root / "learnt.csv")
     frozen = pictures(root / "frozen", 40, seed=3)
-    return Gated(workspace, root, studies_of(workspace, frozen, frozen=True), [truth for _, _, truth in frozen])
+    found = Gated(workspace, root, studies_of(workspace, frozen, frozen=True), [truth for _, _, truth in frozen])
+    opened = found.open()
+    fill(opened, found.rows, found.truth)
+    opened.close()
+    return found
 
 
-@pytest.fixture
-def home(gated: Gated, tmp_path: Path) -> Workspace:
+def _workspace(gated: Gated, folder: Path) -> Workspace:
     """A fresh workspace with the same models."""
-    workspace = Workspace(tmp_path / "w").ready()
+    workspace = Workspace(folder).ready()
     (workspace.root / "models").symlink_to(gated.workspace.root / "models")
     (workspace.root / "cache").rmdir()
     (workspace.root / "cache").symlink_to(gated.workspace.root / "cache")
     return workspace
+
+
+@pytest.fixture
+def home(gated: Gated, tmp_path: Path) -> Workspace:
+    """A workspace whose store holds the frozen cases, labelled."""
+    workspace = _workspace(gated, tmp_path / "w")
+    for file in gated.workspace.root.iterdir():
+        if file.is_file():
+            shutil.copy(file, workspace.root / file.name)
+    return workspace
+
+
+@pytest.fixture
+def bare(gated: Gated, tmp_path: Path) -> Workspace:
+    """A workspace with an empty store."""
+    return _workspace(gated, tmp_path / "bare")
 
 
 @pytest.fixture
@@ -68,9 +88,8 @@ def _champion(opened: Store, name: str = "weak") -> int:
     return row.id
 
 
-def test_a_better_challenger_takes_the_place_and_the_page_says_why(gated, home, opened, tmp_path):
+def test_a_better_challenger_takes_the_place_and_the_page_says_why(home, opened, tmp_path):
     _champion(opened)
-    fill(opened, gated.rows, gated.truth)
     challenger = add_model(opened, "strong")
     result = promote(home, asked(out=str(tmp_path / "page.html")))
     assert result.decision == "promoted"
@@ -83,6 +102,7 @@ def test_a_better_challenger_takes_the_place_and_the_page_says_why(gated, home, 
     assert "The challenger is promoted" in page
     assert "look 1 of 20" in page
     assert "site: north" in page
+    assert 'src="data:image/png' in page
     assert audit.verify(opened) == []
     card = json.loads((home.root / "models/strong/card.json").read_text())
     assert any("frozen test set" in each["heading"] and "AUC" in each["text"] for each in card["card"])
@@ -91,9 +111,8 @@ def test_a_better_challenger_takes_the_place_and_the_page_says_why(gated, home, 
     assert {row["name"]: row["state"] for row in listed.models} == {"strong": "champion", "weak": "former"}
 
 
-def test_a_worse_challenger_is_refused_and_force_needs_a_reason(gated, home, opened):
+def test_a_worse_challenger_is_refused_and_force_needs_a_reason(home, opened):
     strong = _champion(opened, "strong")
-    fill(opened, gated.rows, gated.truth)
     weak = add_model(opened, "weak")
     with pytest.raises(Refused) as caught:
         promote(home, asked())
@@ -113,7 +132,7 @@ def test_a_worse_challenger_is_refused_and_force_needs_a_reason(gated, home, ope
     assert models.looked(opened, "draw-0") == 1
 
 
-def test_rolling_back_restores_the_former_model_exactly(gated, home, opened):
+def test_rolling_back_restores_the_former_model_exactly(home, opened):
     weak = _champion(opened)
     before = {path.name: path.read_bytes() for path in (home.root / "models/weak/model").iterdir()}
     add_model(opened, "strong")
@@ -143,10 +162,9 @@ def test_whose_own_report_shows_guessing_is_refused(home, opened):
     assert models.champion(opened) is None
 
 
-def test_a_model_that_learnt_from_a_frozen_case_is_found_out(gated, home, opened):
+def test_a_model_that_learnt_from_a_frozen_case_is_found_out(home, opened):
     """The guarantee is broken on purpose: a picture that the strong model learnt from lies in the frozen set."""
     _champion(opened)
-    fill(opened, gated.rows, gated.truth)
     told = pictures(home.root / "again", 60, seed=1)
     stolen = [replace(row, frozen=True) for row in studies_of(home, told[:40], frozen=True)]
     fill(opened, stolen, [truth for _, _, truth in told[:40]])
@@ -158,10 +176,9 @@ def test_a_model_that_learnt_from_a_frozen_case_is_found_out(gated, home, opened
     assert models.looked(opened, "draw-0") == 0
 
 
-def test_a_copy_that_came_later_is_left_out_only(gated, home, opened):
+def test_a_copy_that_came_later_is_left_out_only(home, opened):
     _champion(opened)
     add_model(opened, "strong")
-    fill(opened, gated.rows, gated.truth)
     told = pictures(home.root / "again", 60, seed=1)
     fill(opened, studies_of(home, told[:4], frozen=True), [truth for _, _, truth in told[:4]])
     result = promote(home, asked(auto=True))
@@ -170,43 +187,47 @@ def test_a_copy_that_came_later_is_left_out_only(gated, home, opened):
     assert result.cases == 84 - sum(result.left_out.values())
 
 
-def test_what_was_read_with_the_proposal_in_view_does_not_count(gated, home, opened):
+def test_what_was_read_with_the_proposal_in_view_does_not_count(gated, bare):
+    opened = store.open(bare.root)
     _champion(opened)
-    fill(opened, gated.rows, gated.truth, provenance="human-after-ai")
+    fill(opened, gated.rows[:30], gated.truth[:30], provenance="human-after-ai")
     add_model(opened, "strong")
-    result = promote(home, asked(auto=True))
+    result = promote(bare, asked(auto=True))
     assert result.decision == "needs-person"
-    assert result.left_out == {"read with the proposal in view": 80}
+    assert result.left_out == {"read with the proposal in view": 30}
     assert models.looked(opened, "draw-0") == 0
+    opened.close()
 
 
-def test_a_patient_on_both_sides_does_not_count(gated, home, opened):
+def test_a_patient_on_both_sides_does_not_count(home, opened):
     _champion(opened)
-    numbers = fill(opened, gated.rows, gated.truth)
-    studies.draw(opened, numbers[0], ACTOR, frozen=False)
+    studies.draw(opened, 1, ACTOR, frozen=False)
     target = families.load(home.root / "models/strong/model").target
     found = _frozen.frozen_cases(opened, target)
     assert found.left_out == {"other studies of the patient may be learnt from": 1}
     assert len(found) == 78
 
 
-def test_looks_are_counted_and_a_used_up_set_is_renewed(gated, home, opened):
+def test_looks_are_counted_and_a_used_up_set_is_renewed(home, opened):
     strong = _champion(opened, "strong")
     settings.put(opened, {"looks_allowed": 1, "test_share": 0.5}, ACTOR)
-    fill(opened, gated.rows, gated.truth)
     add_model(opened, "weak")
     assert promote(home, asked(auto=True)).look == 1
     used_up = promote(home, asked(challenger="weak", auto=True))
-    assert used_up.decision == "refused"
+    assert used_up.decision == "needs-person"
     assert "draw a new one" in used_up.reasons[0]
     assert models.looked(opened, "draw-0") == 1
     unread = studies_of(home, pictures(home.root / "new", 40, seed=4), frozen=False)
     fresh = [studies.add(opened, replace(row, state="ready"), ACTOR)[0] for row in unread]
-    drawn = _frozen.renew(opened, ACTOR)
-    assert 0 < drawn < len(fresh)
+    renewed = promote(home, asked(challenger="weak", auto=True, renew=True))
+    assert renewed.decision == "needs-person"
+    assert renewed.reasons[0].startswith("A new test set was drawn, of ")
+    assert renewed.look is None
     assert _frozen.test_set(opened) == "draw-1"
     rows = studies.many(opened, [*fresh, *range(1, 81)])
-    assert {row.id for row in rows if row.frozen} <= set(fresh)
+    drawn = {row.id for row in rows if row.frozen}
+    assert drawn < set(fresh)
+    assert drawn
     assert all(row.blind for row in rows if row.frozen)
     by_patient = {row.patient: row.frozen for row in rows}
     assert all(by_patient[row.patient] == row.frozen for row in rows)
@@ -238,10 +259,9 @@ def test_two_promotions_at_once_leave_one_champion(home, opened):
         connection.execute(sa.update(t.models).values(state="champion"))
 
 
-def test_where_the_department_wants_a_person_a_passed_gate_waits(gated, home, opened):
+def test_where_the_department_wants_a_person_a_passed_gate_waits(home, opened):
     _champion(opened)
     settings.put(opened, {"auto_promote": False}, ACTOR)
-    fill(opened, gated.rows, gated.truth)
     add_model(opened, "strong")
     result = promote(home, asked(auto=True))
     assert result.decision == "needs-person"
@@ -262,9 +282,8 @@ def test_the_champion_itself_and_nobody_are_refused_plainly(home, opened):
     assert "weak" in misspelt.value.fix
 
 
-def test_without_the_check_the_leak_would_pass(gated, home, opened, monkeypatch):
+def test_without_the_check_the_leak_would_pass(home, opened, monkeypatch):
     _champion(opened)
-    fill(opened, gated.rows, gated.truth)
     told = pictures(home.root / "again", 60, seed=1)
     fill(opened, studies_of(home, told[:40], frozen=True), [truth for _, _, truth in told[:40]])
     add_model(opened, "strong")
@@ -272,9 +291,10 @@ def test_without_the_check_the_leak_would_pass(gated, home, opened, monkeypatch)
     assert promote(home, asked(auto=True)).cases == 120
 
 
-def test_a_label_of_a_model_alone_is_no_truth(gated, home, opened):
-    _champion(opened)
-    fill(opened, gated.rows, gated.truth, provenance="ai-only")
-    target = families.load(home.root / "models/strong/model").target
-    assert _frozen.frozen_cases(opened, target).left_out == {"not labelled yet": 80}
+def test_a_label_of_a_model_alone_is_no_truth(gated, bare):
+    opened = store.open(bare.root)
+    fill(opened, gated.rows[:30], gated.truth[:30], provenance="ai-only")
+    target = families.load(bare.root / "models/strong/model").target
+    assert _frozen.frozen_cases(opened, target).left_out == {"not labelled yet": 30}
     assert labels.current(opened, truth=True) == {}
+    opened.close()

@@ -139,7 +139,7 @@ def _decided(
     )
     if trial.look > rules.looks_allowed:
         used_up = f"The test set has been looked at {rules.looks_allowed} times, as often as is allowed: draw a new one."
-        return Decision.REFUSED, (used_up, *worse)
+        return Decision.NEEDS_PERSON, (used_up, *worse)
     if gain is None or whole is None or gain.patients < rules.patients:
         have = 0 if gain is None else gain.patients
         few = f"Too few test cases to tell: {have} patients on the rarer side of a class, at least {rules.patients} are needed."

@@ -15,11 +15,13 @@ from medloop.loop._frozen import Frozen
 from medloop.loop._judging import Judgement, answers_of, judge
 from medloop.loop._learnt import read_learnt
 from medloop.loop._models import model_of, newest
+from medloop.loop._pictures import shower
 from medloop.loop.retrain import folder_of
 from medloop.progress import QUIET, Progress
 from medloop.reporting.comparison_part import page
+from medloop.reporting.sheets import data_uri
 from medloop.requests import PromoteRequest, PromoteResult
-from medloop.store import Store, models, settings
+from medloop.store import Store, models, settings, studies
 from medloop.store.records import LookRow, ModelRow, PromotionRow
 from medloop.types import Json
 from medloop.workspace import Workspace, ready_for, write_text
@@ -53,8 +55,6 @@ def promote(workspace: Workspace, request: PromoteRequest, tell: Progress = QUIE
     workspace.ready()
     opened = store.open(workspace.root, request.database, request.blobs)
     try:
-        if request.renew:
-            _frozen.renew(opened, request.by)
         challenger = model_of(opened, request.challenger) if request.challenger else newest(models.every(opened), "challenger")
         champion = models.champion(opened)
         if champion is not None and champion.id == challenger.id:
@@ -64,17 +64,28 @@ def promote(workspace: Workspace, request: PromoteRequest, tell: Progress = QUIE
                 allowed="Another model of the store.",
                 fix="See medloop models.",
             )
+        drawn = _renewed(opened, request)
         said = _say(workspace, opened, champion, challenger, request, tell)
+        said = replace(said, reasons=(*drawn, *said.reasons))
         _decide(workspace, opened, champion, challenger, request, said)
         allowed = int(settings.get(opened, "looks_allowed"))
+        if out is not None:
+            told = said.evidence | {"decision": said.decision, "reasons": list(said.reasons)}
+            write_text(out, page(told, lambda case: _picture(opened, case)))
     finally:
         opened.close()
-    if out is not None:
-        write_text(out, page(said.evidence | {"decision": said.decision, "reasons": list(said.reasons)}))
     result = _result(challenger, champion, said, allowed, None if out is None else str(out), clock.seconds)
     if said.decision != Decision.PROMOTED and not request.auto:
         raise _refused(result)
     return result
+
+
+def _renewed(opened: Store, request: PromoteRequest) -> tuple[str, ...]:
+    """Draw a new test set if asked for, and say so."""
+    if not request.renew:
+        return ()
+    count = _frozen.renew(opened, request.by)
+    return (f"A new test set was drawn, of {count} cases so far and of a share of those to come; they must be read first.",)
 
 
 def _say(
@@ -114,7 +125,7 @@ def _compared(
     frozen = _frozen.unseen(_frozen.frozen_cases(opened, targets[0]), learnt)
     if models.looked(opened, frozen.test_set) >= rules.looks_allowed:
         used_up = f"The test set has been looked at {rules.looks_allowed} times, as often as is allowed: draw a new one (--renew)."
-        return _Said(Decision.REFUSED.value, (used_up,))
+        return _Said(Decision.NEEDS_PERSON.value, (used_up,))
     if not _enough(frozen, rules):
         few = f"Too few test cases to tell: {len(frozen)} labelled ones, read blind. It was not looked at them."
         return _Said(Decision.NEEDS_PERSON.value, (few,), {"left_out": dict(frozen.left_out), "cases": len(frozen)})
@@ -157,6 +168,12 @@ def _decide(
     for each in (champion, challenger):
         if each is not None:
             write_card(workspace, opened, each.id)
+
+
+def _picture(opened: Store, case_id: int) -> str | None:
+    """The first image of a case as it is shown."""
+    found = shower(studies.local(opened, studies.get(opened, case_id)).refs[:1])(0)
+    return None if found is None else data_uri(found)
 
 
 def _result(
