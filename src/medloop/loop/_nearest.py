@@ -19,9 +19,10 @@ from medloop.loop._unlike import Usual, nearest
 from medloop.prepared import PreparedArrays
 from medloop.store import Store, labels, studies
 from medloop.store.records import StudyRow
+from medloop.store.studies import Filter
 from medloop.types import Floats, Json
 
-_MOST = 2000
+_MOST, _PAGE = 2000, 500
 SHOWN = 3
 
 
@@ -38,11 +39,14 @@ class Confirmed:
 
     @classmethod
     def of(cls, records: Store, model: Model, usual: Usual | None, means: Means) -> Confirmed:
-        """From the store: `_MOST` at most, outside the frozen test set."""
-        told = {case: row.value for (case, name), row in labels.current(records, truth=True).items() if name == model.target.name}
-        rows = [
-            row for row in studies.many(records, sorted(told)[-_MOST:]) if row.refs and not row.frozen and row.state != "deleted"
-        ]
+        """From the store: about `_MOST` at most."""
+        found = _newest(records)
+        told = {
+            case: row.value
+            for (case, name), row in labels.current(records, [row.id for row in found], truth=True).items()
+            if name == model.target.name
+        }
+        rows = [row for row in found if row.id in told]
         learnt = hasattr(model, "similar")
         looks, places = _placed(records, rows, model, learnt, means)
         kept = looks[0]
@@ -72,6 +76,19 @@ class Confirmed:
             ]
             for pair in zip(rows.tolist(), far.tolist(), strict=True)
         ]
+
+
+def _newest(records: Store) -> list[StudyRow]:
+    """The newest studies that are done, outside the frozen test set."""
+    found: list[StudyRow] = []
+    after = None
+    while len(found) < _MOST:
+        page = studies.page(records, "newest", Filter(states=("done",), frozen=False), _PAGE, after, refs=True)
+        found += [row for row in page.rows if row.refs]
+        after = page.after
+        if after is None:
+            break
+    return found
 
 
 def _placed(

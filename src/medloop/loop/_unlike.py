@@ -12,7 +12,7 @@ from medloop.types import Array, Floats, Integers
 FEWEST = 30
 """Fewer images learnt from do not say what is usual."""
 _NEIGHBOURS = 3
-_USUAL, _SLACK = 0.99, 1.5
+_USUAL, _SLACK = 0.99, 1.25
 _CLIP = 12.0
 
 
@@ -30,7 +30,7 @@ class Usual:
     def of(cls, looks: Appearance | None) -> Usual | None:
         """From how the images learnt from look; None where too little is known of that.
 
-        The limit is one and a half times the distance that one in a hundred of them has to the others.
+        The limit is one and a quarter times the distance that one in a hundred of them has to the others.
         """
         if looks is None or len(looks) < FEWEST:
             return None

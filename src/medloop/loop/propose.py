@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,7 +106,11 @@ class Proposer:
     shift: Shift | None
     recent: int
     standards: Standards
-    confirmed: Confirmed
+
+    @cached_property
+    def confirmed(self) -> Confirmed:
+        """Cases to show beside new ones; looked for once there is a new one."""
+        return Confirmed.of(self.records, self.model, self.usual, self.means)
 
     def batch(self, rows: Sequence[StudyRow]) -> list[ProposalRow]:
         """A proposal for each study, in their order."""
@@ -269,7 +274,6 @@ def _proposer(records: Store, request: ProposeRequest, means: Means) -> Proposer
         shift=shift,
         recent=recent,
         standards=standards,
-        confirmed=Confirmed.of(records, model, usual, means),
     )
 
 

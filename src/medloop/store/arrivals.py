@@ -95,6 +95,8 @@ def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str
             _append(connection, number, new.patient, target, value, actor)
         replaced = arriving.replaces is not None and _give_way(connection, arriving.replaces, number, actor)
         return Kept(number, True, len(arriving.labels), replaced)
+    if there["state"] == "deleted":
+        return Kept(int(there["id"]), False, 0, False)
     row = _told(connection, dict(there), new, actor)
     number = int(row["id"])
     fresh = _unsaid(connection, number, arriving.labels) if arriving.labels else {}
