@@ -29,6 +29,7 @@ from medloop.web import (
     work,
     worklist,
 )
+from medloop.web.assets import assets
 from medloop.web.headers import Below, Headers
 from medloop.web.limits import Limits
 from medloop.web.pages import page, url
@@ -53,7 +54,9 @@ def create(store: Store, workspace: Workspace, *, prefix: str = "") -> FastAPI:
     """The application. ``prefix``: the path below which a reverse proxy offers it (``/medloop``)."""
     app = FastAPI(title="medloop", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.site = Site(store, workspace)
-    app.mount("/static", StaticFiles(directory=str(files("medloop.web").joinpath("static"))), name="static")
+    static = StaticFiles(directory=str(files("medloop.web").joinpath("static")))
+    app.mount(assets(), static, name="assets")
+    app.mount("/static", static, name="static")
     for router in (*_READERS, *_OPERATORS):
         app.include_router(router)
     app.add_middleware(Limits)

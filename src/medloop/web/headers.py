@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from medloop.web.assets import assets
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; font-src 'self'; "
@@ -37,8 +41,10 @@ class Headers:
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
-                if not scope["path"].removeprefix(scope.get("root_path", "")).startswith("/static/"):
-                    headers.setdefault("Cache-Control", "no-store" if "etag" not in headers else "no-cache")
+                path = scope["path"].removeprefix(scope.get("root_path", ""))
+                if path.startswith(f"{assets()}/") and message["status"] == HTTPStatus.OK:
+                    headers.setdefault("Cache-Control", "public, max-age=31536000, immutable")
+                headers.setdefault("Cache-Control", "no-store" if "etag" not in headers else "no-cache")
             await send(message)
 
         await self._app(scope, receive, sent)

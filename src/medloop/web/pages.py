@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medloop.version import VERSION
+from medloop.web.assets import assets
 from medloop.web.headers import POLICY
 from medloop.web.texts import Texts, chosen, languages
 
@@ -30,7 +31,7 @@ def _environment() -> Environment:
 
 
 def page(request: Request, template: str, *, status: int = 200, **content: Any) -> HTMLResponse:
-    """The page as an answer. Every template may use ``t`` (texts), ``url``, ``person`` (or None), ``csrf`` and ``request``."""
+    """The page as an answer. Every template may use ``t`` (texts), ``url``, ``asset``, ``person`` (or None) and ``csrf``."""
     return HTMLResponse(rendered(request, template, **content), status)
 
 
@@ -40,6 +41,7 @@ def rendered(request: Request, template: str, **content: Any) -> str:
         "t": texts_of(request),
         "languages": languages(),
         "url": lambda path: url(request, path),
+        "asset": lambda name: url(request, f"{assets()}/{name}"),
         "person": getattr(request.state, "person", None),
         "csrf": getattr(request.state, "csrf", ""),
         "here": f"{request.url.path.removeprefix(root(request))}{'?' if request.url.query else ''}{request.url.query}",

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medloop import readers
 from medloop.errors import InputError, Refused
+from medloop.loop.queue import WAITING
 from medloop.store import drafts, proposals, reviews, studies
 from medloop.store.records import Account, ReviewRow, StudyRow
 from medloop.types import Json
@@ -120,7 +121,7 @@ Which = Annotated[Wanted, Depends(wanted)]
 
 def waiting(person: Account) -> tuple[str, ...]:
     """The states of cases that wait for somebody of this role."""
-    return ("proposed", "ready", "second-look", "reading") + (("adjudication",) if person.role in ("adjudicator", "admin") else ())
+    return WAITING + (("adjudication",) if person.role in ("adjudicator", "admin") else ())
 
 
 def following(site: Site, person: Account, which: Wanted, besides: int = 0) -> StudyRow | None:
@@ -139,8 +140,11 @@ def following(site: Site, person: Account, which: Wanted, besides: int = 0) -> S
 
 
 @router.post("/cases/{case}/reviews", status_code=HTTPStatus.CREATED)
-def review(request: Request, person: Reader, site: Here, case: Number, said: Reading) -> dict[str, Any]:
-    """Commit a review: the label, the trail and the study's state in one. Answers 409 where somebody else did since."""
+def review(request: Request, person: Reader, site: Here, case: Number, said: Reading, which: Which) -> dict[str, Any]:
+    """Commit a review: the label, the trail and the study's state in one. Answers 409 where somebody else did since.
+
+    ``next`` of the answer is the page of the case that follows in the list asked for.
+    """
     study = studies.get(site.store, case)
     standing = reviews.standing(site.store, [case])
     hidden = unaided(study, standing, person.name)
@@ -161,10 +165,13 @@ def review(request: Request, person: Reader, site: Here, case: Number, said: Rea
         raise _renewed()
     kept = reviews.commit(site.store, new, said.seen)
     told = proposal if hidden else None
+    after = following(site, person, which, case)
+    there = f"/next{which.address}" if after is None else f"/review/{after.id}{which.address}"
     return {
         "review": kept.id,
         "said": words(kept.value) if kept.value is not None else kept.action,
         "proposal": None if told is None else {"label": told.label, "confidence": told.confidence},
+        "next": url(request, there),
     }
 
 

@@ -70,7 +70,7 @@ def _about(
         "boxClasses": list((boxes or {}).get("classes") or question.classes),
         "draft": draft,
         "urls": {
-            "review": url(request, f"/api/cases/{shown.study.id}/reviews"),
+            "review": url(request, f"/api/cases/{shown.study.id}/reviews{query}"),
             "draft": url(request, f"/api/cases/{shown.study.id}/draft"),
             "undo": url(request, "/api/reviews/undo"),
             "ahead": url(request, f"/api/next{query}{'&' if query else '?'}besides={shown.study.id}"),

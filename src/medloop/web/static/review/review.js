@@ -209,7 +209,7 @@ function done(told, content) {
   const words = [`${about.name}: ${content.value === null ? texts[`action.${content.action}`] : told.said}`];
   if (told.proposal) words.push(`${texts.model_said} ${told.proposal.label}${told.proposal.confidence == null ? "" : ` (${Math.round(100 * told.proposal.confidence)} %)`}`);
   sessionStorage.setItem("medloop.said", JSON.stringify(words));
-  location.assign(urls.next);
+  location.assign(told.next);
 }
 
 // What was begun is kept before the page is left: for log-in, and where somebody else has read the case.
