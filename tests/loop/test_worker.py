@@ -12,18 +12,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from medloop import store
 from medloop.errors import InputError
 from medloop.loop import _pulse
 from medloop.loop import jobs as work
+from medloop.loop import worker as labouring
 from medloop.loop._messages import messages
 from medloop.loop.worker import worker
 from medloop.requests import WorkerRequest
-from medloop.store import Store, audit, jobs, labels, settings
+from medloop.store import Store, audit, jobs, labels, settings, studies
 from medloop.store.records import LabelRow
 from medloop.workspace import Workspace
+from tests.loop.conftest import blob
 from tests.loop.stored import fill
 
 PATIENCE_S = 60.0
@@ -232,3 +236,15 @@ def test_progress_is_what_was_last_told() -> None:
         "stage": "Reading", "done": 3, "of": 4, "note": "half", "said": ["one"],
     }  # fmt: skip
     assert timedelta(seconds=said["seconds"]) < timedelta(minutes=1)
+
+
+def test_what_comes_into_the_watched_folder_is_taken_in(home: Workspace, opened: Store, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(labouring, "_LOOK_S", 0.05)
+    (tmp_path / "in").mkdir()
+    settings.put(opened, {"watch": str(tmp_path / "in"), "quiet_s": 0}, "ann")
+    one = labouring._Labourer(home.ready(), opened)
+    one.queue = messages(home.root)
+    with one.listening():
+        Pillow.fromarray(blob(np.random.default_rng(1), True)).save(tmp_path / "in" / "a.png")
+        until(lambda: sum(studies.counts(opened).values()))
+        settings.put(opened, {"watch": None}, "ann")

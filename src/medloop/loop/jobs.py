@@ -27,6 +27,7 @@ from medloop.workspace import Workspace
 KINDS: Mapping[str, str] = {
     "ingest": "ingest",
     "propose": "propose",
+    "arrange": "queue",
     "retrain": "retrain",
     "judge": "promote",
     "label-audit": "recheck",
@@ -77,6 +78,8 @@ def follow(opened: Store, queue: Messages, row: JobRow, result: Json) -> None:
         submit(opened, queue, "judge", {"challenger": str(said["challenger"]), "auto": True}, ACTOR)
     if row.kind == "judge" and said.get("decision") in ("promoted", "first"):
         submit(opened, queue, "propose", {}, ACTOR)
+    if row.kind == "propose" and said.get("cases"):
+        submit(opened, queue, "arrange", {}, ACTOR)
 
 
 def fall_due(opened: Store, queue: Messages) -> None:

@@ -18,13 +18,14 @@ from typing import Any
 
 from medloop import store
 from medloop.errors import MedloopError
+from medloop.loop import ingest
 from medloop.loop import jobs as work
 from medloop.loop._defects import defect
 from medloop.loop._messages import BadMessage, Messages, messages, settle
-from medloop.loop._pulse import Heard, leave, own_name, sign
+from medloop.loop._pulse import Heard, leave, own_name, sign, workers
 from medloop.progress import QUIET, Progress
-from medloop.requests import WorkerRequest, WorkerResult
-from medloop.store import Store, jobs
+from medloop.requests import IngestRequest, WorkerRequest, WorkerResult
+from medloop.store import Store, jobs, settings
 from medloop.store.records import JobRow, now
 from medloop.workspace import Workspace
 
@@ -33,6 +34,7 @@ PARENT = "MEDLOOP_SERVED_BY"
 _BEAT_S = 1.0
 _IDLE_S = 0.3
 _CHORES_S = 2.0
+_LOOK_S = 5.0
 _log = logging.getLogger("medloop.worker")
 
 
@@ -101,16 +103,36 @@ class _Labourer:
         if threading.current_thread() is threading.main_thread():
             before = {each: signal.signal(each, self._signalled) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
         self._sign()
+        watch = threading.Thread(target=self.watch, name="watch", daemon=True)
         pulse.start()
+        watch.start()
         try:
             yield
         finally:
             self._stop.set()
-            pulse.join(timeout=10 * _BEAT_S)
+            for each in (pulse, watch):
+                each.join(timeout=10 * _BEAT_S)
             leave(self._workspace.root, self.name)
             self.queue.close()
-            for each, handler in before.items():
-                signal.signal(each, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def watch(self) -> None:
+        """Beside the jobs, take in what comes into the folder that the settings name. Of several workers the eldest does."""
+        while not self._stop.wait(_LOOK_S):
+            try:
+                if folder := self._watched():
+                    request = IngestRequest(src=folder, watch=True, workers=0)
+                    ingest.watch(self._store, request, stop=lambda named=folder: self._stop.is_set() or self._watched() != named)
+            except MedloopError as error:
+                _log.warning("the watched folder cannot be taken in", extra={"code": error.code})
+
+    def _watched(self) -> str:
+        """The folder that this worker watches; empty: none."""
+        alive = [each for each in workers(self._workspace.root) if each.alive]
+        eldest = min(alive, key=lambda each: (each.started, each.name), default=None)
+        mine = eldest is not None and eldest.name == self.name
+        return str(settings.get(self._store, "watch") or "") if mine else ""
 
     def _next(self) -> bool:
         try:
