@@ -50,6 +50,15 @@ def test_second_of_two_gets_already_read_and_writes_nothing(store, proposed):
     assert labels.current(store)[case, "classes"].value == "normal"
 
 
+def test_without_the_check_a_reading_would_be_doubled(store, proposed, monkeypatch):
+    """Broken on purpose: what the tests above see is the check's doing."""
+    case, _ = proposed
+    monkeypatch.setattr(reviews, "_agree", lambda *_: None)
+    say(store, case)
+    say(store, case, author="bob", value="pneumonia")
+    assert [row.author for row in reviews.of_case(store, case)] == ["ada", "bob"]
+
+
 def test_who_has_seen_the_review_may_correct_it(store, proposed):
     case, _ = proposed
     say(store, case)
