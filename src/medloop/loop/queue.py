@@ -157,7 +157,7 @@ def _told(row: StudyRow, said: ProposalRow | None) -> dict[str, Json]:
         "state": row.state,
         "urgency": row.urgency,
         "priority": round(row.priority, 4),
-        "blind": row.blind,
+        "blind": row.blind or row.frozen,
         "arrived": row.arrived.isoformat(),
         "modality": row.modality,
         "site": row.site,
