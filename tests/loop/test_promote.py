@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from medloop import families, store
+from medloop.cli import main
 from medloop.errors import InputError, Refused
 from medloop.loop import _frozen
 from medloop.loop import promote as verb
@@ -111,7 +112,7 @@ def test_a_better_challenger_takes_the_place_and_the_page_says_why(home, opened,
     assert {row["name"]: row["state"] for row in listed.models} == {"strong": "champion", "weak": "former"}
 
 
-def test_a_worse_challenger_is_refused_and_force_needs_a_reason(home, opened):
+def test_a_worse_challenger_is_refused_and_force_needs_a_reason(home, opened, capsys):
     strong = _champion(opened, "strong")
     weak = add_model(opened, "weak")
     with pytest.raises(Refused) as caught:
@@ -120,6 +121,10 @@ def test_a_worse_challenger_is_refused_and_force_needs_a_reason(home, opened):
     assert caught.value.code == "gate-refused"
     assert models.champion(opened).id == strong
     assert models.get(opened, weak.id).state == "refused"
+    capsys.readouterr()
+    assert main(["promote", "weak", "--workers", "0", "--json", "--workspace", str(home.root)]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "gate-refused"
+    assert models.looked(opened, "draw-0") == 2
     with pytest.raises(InputError) as wrong:
         promote(home, asked(challenger="weak", force=True, reason=" "))
     assert wrong.value.code == "no-reason"
@@ -129,7 +134,7 @@ def test_a_worse_challenger_is_refused_and_force_needs_a_reason(home, opened):
     last = models.decisions(opened)[0]
     assert (last.forced, last.by) == (True, "command line")
     assert "the camera was changed" in last.reason
-    assert models.looked(opened, "draw-0") == 1
+    assert models.looked(opened, "draw-0") == 2
 
 
 def test_rolling_back_restores_the_former_model_exactly(home, opened):

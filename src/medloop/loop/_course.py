@@ -45,14 +45,19 @@ class Came:
             yield f"scanner {self.scanner}"
 
 
-def course(store: Store, champion: ModelRow | None) -> list[Came]:
-    """Every case, in the order of arrival."""
-    proposed = proposals.latest(store, model_id=champion.id) if champion is not None else {}
-    read = {row.case_id: row for row in reviews.standing(store) if row.action in _JUDGED}
+def course(store: Store, champion: ModelRow | None, begin: datetime) -> list[Came]:
+    """Every case that came after ``begin``, in the order of arrival."""
     columns = (t.studies.c.id, t.studies.c.patient, t.studies.c.arrived, t.studies.c.site, t.studies.c.scanner)
-    wanted = sa.select(*columns).where(t.studies.c.state.not_in(_HIDDEN)).order_by(t.studies.c.arrived, t.studies.c.id)
+    wanted = (
+        sa.select(*columns)
+        .where(t.studies.c.state.not_in(_HIDDEN), t.studies.c.arrived >= begin)
+        .order_by(t.studies.c.arrived, t.studies.c.id)
+    )
     with store.read() as connection:
         rows = connection.execute(wanted).all()
+    numbers = [row.id for row in rows]
+    proposed = proposals.latest(store, numbers, model_id=champion.id) if champion is not None else {}
+    read = {row.case_id: row for row in reviews.standing(store, numbers) if row.action in _JUDGED}
     return [_came(row, proposed.get(row.id), read.get(row.id)) for row in rows]
 
 

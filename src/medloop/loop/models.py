@@ -123,8 +123,9 @@ def _says(
     if not told:
         return "No model has been learnt yet."
     if expected is None:
-        needed = forecasting.FEWEST
-        return f"{len(told)} models. A forecast needs figures at {needed} different numbers of labels; there are {len(curve)}."
+        numbers = len({row["labels"] for row in curve})
+        needed = f"A forecast needs figures at {forecasting.FEWEST} different numbers of labels; there are {numbers}."
+        return f"{len(told)} models. {needed}"
     name = {"auc": "AUC", "r2": "R²"}.get(metric, metric)
     return (
         f"With {MORE} labels more ({expected.labels} in all) expect an {name} of {expected.figure:.3f} "

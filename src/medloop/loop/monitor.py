@@ -28,6 +28,8 @@ from medloop.workspace import Workspace, ready_for, write_text
 
 _MOST = 500
 """Of each side and place at most the last so many patients are compared."""
+_PAST = timedelta(days=365)
+"""The time before reaches back so far."""
 
 
 def monitor(workspace: Workspace, request: MonitorRequest, tell: Progress = QUIET) -> MonitorResult:
@@ -41,8 +43,8 @@ def monitor(workspace: Workspace, request: MonitorRequest, tell: Progress = QUIE
     workspace.ready()
     opened = store.open(workspace.root, request.database, request.blobs)
     try:
-        cases = course(opened, models.champion(opened))
         since = now() - timedelta(days=request.days)
+        cases = course(opened, models.champion(opened), since - _PAST)
         came = sides(cases, since, lambda case: case.arrived, drift.FEWEST, _MOST)
         read = sides([each for each in cases if each.agreed is not None], since, lambda case: case.read, drift.FEWEST, _MOST)
         checks = [check for each in came for check in _of_proposals(each)]
