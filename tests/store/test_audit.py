@@ -10,7 +10,7 @@ from medloop.store.records import LabelRow, ReviewRow
 @pytest.fixture
 def trail(store, study):
     """A store with a trail of a dozen entries."""
-    for number in range(4):
+    for number in range(6):
         case = study(f"{number}.png", patient=f"P{number}")
         reviews.commit(store, ReviewRow(case_id=case, author="ada", action="correct", value="normal", reason="clear"))
     assert audit.verify(store) == []
@@ -39,7 +39,7 @@ def tamper(store, *statements):
         ("UPDATE audit SET time = '2020-01-01T00:00:00.000000+00:00' WHERE number = 5", "Entry 5 was changed"),
         ("UPDATE audit SET content = '{}' WHERE number = 5", "Entry 5 was changed"),
         ("UPDATE audit SET key_id = NULL WHERE number = 5", "Entry 5 was changed"),
-        ("UPDATE audit SET rows = '{}' WHERE number = 5", "Entry 5 was changed"),
+        ("UPDATE audit SET rows = '{}' WHERE number = 6", "Entry 6 was changed"),
         ("DELETE FROM audit WHERE number = 5", "missing between 4 and 6"),
         ("DELETE FROM audit WHERE number = 1", "missing between 0 and 2"),
         ("DELETE FROM audit WHERE number = 12", "ends at entry 11"),
@@ -74,8 +74,8 @@ def test_a_cut_tail_is_found_though_the_database_is_made_to_agree(trail):
         trail,
         "DELETE FROM audit WHERE number > 9",
         f"UPDATE head SET number = 9, hash = '{hash_}'",
-        "DELETE FROM labels WHERE id = 4",
-        "DELETE FROM reviews WHERE id = 4",
+        "DELETE FROM labels WHERE id > 4",
+        "DELETE FROM reviews WHERE id > 4",
     )
     assert audit.verify(trail) == ["The head file names entry 12, and the trail ends at 9."]
     settings.put(trail, {"readers": 2}, "eve")  # the trail goes on, and the cut stays visible
@@ -91,7 +91,7 @@ def test_a_label_slipped_in_is_found(trail):
     columns = "case_id, target, value, author, time, reason, provenance"
     values = "1, 'classes', '\"pneumonia\"', 'ada', '2026-01-01T00:00:00.000000+00:00', '', 'human'"
     tamper(trail, f"INSERT INTO labels ({columns}) VALUES ({values})")
-    assert audit.verify(trail) == ["Row 5 of labels has no entry in the trail."]
+    assert audit.verify(trail) == ["Row 7 of labels has no entry in the trail."]
 
 
 def test_a_forged_entry_with_a_hash_of_its_own_is_found(trail):
@@ -136,7 +136,7 @@ def test_content_is_encrypted_and_read_back(trail):
     with trail.read() as connection:
         stored = connection.scalars(sa.text("SELECT content FROM audit WHERE key_id IS NOT NULL")).all()
     assert len(stored) == 12
-    assert not any("clear" in text or "png" in text for text in stored)
+    assert not any('"' in text or "." in text for text in stored)  # what JSON would have, and base64 has not
 
 
 def test_pages_go_back_in_time(trail):

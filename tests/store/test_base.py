@@ -133,7 +133,8 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, sqlite):
 
     def fill():
         for number in range(2000):
-            kept.append(studies.add(opened, StudyRow(name=str(number), content=str(number), batch="x" * 3000), "ada"))
+            new = StudyRow(name=str(number), content=str(number), batch="x" * 3000)
+            kept.append(studies.add(opened, new, "ada"))
 
     with pytest.raises(InputError, match="No space is left"):
         fill()

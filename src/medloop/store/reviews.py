@@ -13,7 +13,7 @@ from medloop.store import audit, labels, settings
 from medloop.store._rows import Row, add, made, one, parts, said
 from medloop.store.base import Store
 from medloop.store.records import ACTIONS, LabelRow, ReviewRow
-from medloop.store.studies import best_known, move, patient_key
+from medloop.store.studies import best_known, patient_key
 from medloop.store.tables import drafts, proposals, reviews, studies
 from medloop.types import Json, Provenance
 
@@ -65,16 +65,10 @@ def commit(store: Store, new: ReviewRow, seen: int | None = None, actor: str | N
         for label in meant:
             kept, hash_ = labels.write(connection, label)
             rows[f"labels:{kept.id}"] = hash_
-        said_ = {
-            "review": number,
-            "value": review.value,
-            "reason": review.reason,
-            "findings": review.findings,
-            "blind": review.blind,
-        }
+        connection.execute(sa.update(studies).where(studies.c.id == case["id"]).values(state=state, why=why))
+        content = {"review": number, "state": state, **{name: row[name] for name in ("value", "reason", "findings", "blind")}}
         patient = patient_key(case["patient"], case["id"])
-        audit.append(connection, actor or review.author, f"review.{review.action}", f"study:{case['id']}", said_, patient, rows)
-        move(connection, case, state, actor or review.author, why)
+        audit.append(connection, actor or review.author, f"review.{review.action}", f"study:{case['id']}", content, patient, rows)
         connection.execute(sa.delete(drafts).where(drafts.c.case_id == case["id"], drafts.c.account_id == _account(review.author)))
         return review
 
