@@ -24,6 +24,7 @@ from medloop.samples import phantom_ct
 from medloop.store import Store, arrivals, audit, labels, settings, studies
 from medloop.store.studies import Filter
 from medloop.workspace import Workspace
+from tests.loop.command import Command
 from tests.loop.conftest import Source, write_pngs
 
 
@@ -316,3 +317,54 @@ def test_images_too_large_to_unfold_are_left_out(few: Source, records: Store, mo
     done = take(records, few.src)
     assert done.fresh == []
     assert {each["reason"] for each in done.rejected} == {"it unfolds to more than 2 GB; cut it up or scale it down"}
+
+
+def test_numbers_and_several_labels_come_as_the_store_keeps_them(few: Source, records: Store, tmp_path: Path) -> None:
+    names = [path.stem for path in sorted(few.src.iterdir())]
+    rows = [f"{name},{number % 2},{number // 2 % 2}" for number, name in enumerate(names)]
+    (tmp_path / "several.csv").write_text("\n".join(["image,effusion,nodule", *rows]))
+    take(records, few.src, labels=str(tmp_path / "several.csv"), label_columns="effusion,nodule")
+    told = labels.current(records)
+    assert {frozenset(row.value) for row in told.values()} == {frozenset(["effusion", "nodule"])}
+    assert {tuple(row.value.values()) for row in told.values()} == {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}
+    assert settings.get(records, "target")["kind"] == "multi-label"
+    (tmp_path / "ages.csv").write_text("\n".join(["image,bone_age", *(f"{name},{50 + 3.5 * at}" for at, name in enumerate(names))]))
+    done = take(records, few.src, labels=str(tmp_path / "ages.csv"), label_columns="bone_age")
+    assert done.labels == 24
+    ages = [row.value for (_, target), row in labels.current(records).items() if target == "bone_age"]
+    assert sorted(ages) == [50 + 3.5 * at for at in range(24)]
+
+
+def test_the_command_says_what_it_took_and_what_not(few: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = Command(tmp_path / "w", capsys)
+    src = tmp_path / "src"
+    shutil.copytree(few.src, src)
+    (src / "a.png").write_text("no image")
+    said = command("ingest", src, "--workers", "0", "--json").json
+    assert (len(said["fresh"]), said["files"]) == (24, 25)
+    assert said["rejected"] == [{"path": "a.png", "reason": "named like PNG, but it is a text file"}]
+    spoken = command("ingest", src, "--workers", "0").out
+    assert "0 new studies, 24 known already" in spoken
+    assert "named like PNG" in spoken
+    command.refused("ingest", tmp_path / "none", code=2, says="There is nothing at")
+    command.refused("ingest", src / "a.png", "--watch", code=2, says="is no folder", kind="not-a-folder")
+    command.refused("ingest", src, "--quiet", "-1", code=2, says="--quiet")
+    command.refused("ingest", src, "--labels", tmp_path / "none.csv", code=2, says="none.csv")
+    command.refused("propose", code=3, says="No model has been promoted yet", kind="no-champion")
+
+
+def test_what_a_killed_upload_left_goes_after_a_day(few: Source, records: Store) -> None:
+    left = records.root / "incoming" / "left"
+    left.mkdir(parents=True)
+    fresh = records.root / "incoming" / "fresh"
+    fresh.mkdir()
+    os.utime(left, (1, 1))
+    upload(records, sorted(few.src.iterdir())[:1])
+    assert [path.name for path in (records.root / "incoming").iterdir()] == ["fresh"]
+
+
+def test_a_forgotten_study_takes_no_labels(few: Source, records: Store) -> None:
+    take(records, few.src)
+    studies.set_state(records, 1, "deleted", "kim")
+    assert take(records, few.src, labels=str(few.labels)).labels == 23
+    assert studies.get(records, 1).state == "deleted"

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from medloop.workspace import Workspace
 from medloop.workspace.atomic import explained
 
 _LONGEST = 120
+_LEFT_S = 86_400.0
 
 
 @contextmanager
@@ -30,6 +32,7 @@ def staged(
     home = workspace.root / "incoming"
     with explained(home):
         home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
         folder = Path(tempfile.mkdtemp(dir=home))
     try:
         rejected: list[Rejected] = []
@@ -40,6 +43,13 @@ def staged(
         yield folder, rejected
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(home: Path) -> None:
+    """Remove what processes that were killed left behind a day ago or earlier."""
+    for left in home.iterdir():
+        if left.stat().st_mtime < time.time() - _LEFT_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def plain(name: str) -> str:

@@ -91,7 +91,7 @@ def watch(records: Store, request: IngestRequest, tell: Progress = QUIET, stop: 
             "not-a-folder", got=f"--watch, and {folder} is no folder.", allowed="A folder.", fix="Name the folder that fills."
         )
     quiet_s = float(settings.get(records, "quiet_s")) if request.quiet is None else request.quiet
-    clock, still, total, batch = Clock(), _Still(quiet_s), Taken(), _batch()
+    clock, still, total, batch, told = Clock(), _Still(quiet_s), Taken(), _batch(), 0
     taking = Taking(store=records, actor=ACTOR, batch=batch, urgency=request.urgency)
     found = None
     tell.say(f"Watching {folder}; a study is taken {quiet_s:g} s after its last file.")
@@ -106,6 +106,9 @@ def watch(records: Store, request: IngestRequest, tell: Progress = QUIET, stop: 
                 still.over |= {ref.stamp for ref in ready}
                 _add(total, taken)
                 tell.say(f"{len(taken.fresh)} new studies, {taken.known} known, {len(taken.rejected)} not usable.")
+            if len(found.rejected) > told:
+                tell.say(f"{len(found.rejected)} files in the folder are not used; the last: {found.rejected[-1].reason}.")
+            told = len(found.rejected)
             arrivals.settle(records, quiet_s, ACTOR)
             _sleep(request.every, stop)
     return _result(folder.name, batch, found, total, [], clock, still.waiting)
