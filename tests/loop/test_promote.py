@@ -272,6 +272,11 @@ def test_where_the_department_wants_a_person_a_passed_gate_waits(home, opened):
     assert result.decision == "needs-person"
     assert "wants a person" in result.reasons[0]
     assert models.champion(opened).name == "weak"
+    confirmed = promote(home, asked(by="dr x"))
+    assert confirmed.decision == "promoted"
+    assert "confirmed by dr x" in confirmed.reasons[0]
+    assert (confirmed.forced, confirmed.look) == (False, None)
+    assert models.looked(opened, "draw-0") == 1
 
 
 def test_the_champion_itself_and_nobody_are_refused_plainly(home, opened):

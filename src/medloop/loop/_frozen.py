@@ -156,7 +156,7 @@ def _frozen_ids(store: Store) -> list[int]:
 def _drawn(connection: sa.Connection, share: float, draw: int) -> tuple[list[int], list[int]]:
     """The cases frozen now, and those of the next draw: of patients none of whose studies is frozen, or was read by anybody."""
     columns = (t.studies.c.id, t.studies.c.patient, t.studies.c.content, t.studies.c.frozen)
-    by_patient: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    by_patient: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(sa.select(*columns).where(t.studies.c.state != "deleted")):
         by_patient[row.patient or f"case {row.id}"].append(row)
     read = {*connection.scalars(sa.select(t.labels.c.case_id)), *connection.scalars(sa.select(t.reviews.c.case_id))}

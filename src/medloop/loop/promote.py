@@ -96,6 +96,10 @@ def _say(
         return _Said(
             Decision.PROMOTED.value, (f"Forced: {request.reason.strip()}",), _last_evidence(opened, challenger), forced=True
         )
+    passed = None if request.auto or champion is None else _passed(opened, champion, challenger)
+    if passed is not None:
+        confirmed = f"The gate let it through on {passed.time:%Y-%m-%d}; confirmed by {request.by}."
+        return _Said(Decision.PROMOTED.value, (confirmed, *passed.evidence["verdict"]["reasons"]), dict(passed.evidence))
     said = _first(challenger) if champion is None else _compared(workspace, opened, champion, challenger, request, tell)
     if request.auto and said.decision == Decision.PROMOTED and not settings.get(opened, "auto_promote"):
         asks = "The gate lets it through; the department wants a person to confirm that."
@@ -143,6 +147,14 @@ def _enough(frozen: Frozen, rules: Rules) -> bool:
 def rules_of(opened: Store) -> Rules:
     """The gate's rules as the department chose them."""
     return Rules(looks_allowed=int(settings.get(opened, "looks_allowed")), margin=float(settings.get(opened, "margin")))
+
+
+def _passed(opened: Store, champion: ModelRow, challenger: ModelRow) -> PromotionRow | None:
+    """The last decision about both, if the gate let the challenger through and a person was to confirm it: no second look."""
+    both = (row for row in models.decisions(opened) if (row.champion_id, row.challenger_id) == (champion.id, challenger.id))
+    last = next(both, None)
+    passed = last is not None and (last.evidence.get("verdict") or {}).get("decision") == Decision.PROMOTED
+    return last if passed and last is not None and last.decision == Decision.NEEDS_PERSON else None
 
 
 def _last_evidence(opened: Store, challenger: ModelRow) -> dict[str, Json]:
