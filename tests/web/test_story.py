@@ -28,10 +28,10 @@ def shown_case(page):
 
 def committed(page, act):
     """Do something that commits, and wait for the page that follows."""
-    with page.expect_response(lambda answer: "/reviews" in answer.url and answer.request.method == "POST") as answer:
+    posted = page.expect_response(lambda answer: "/reviews" in answer.url and answer.request.method == "POST")
+    with page.expect_navigation(), posted as answer:
         act()
-    assert answer.value.status == 201, answer.value.text()
-    page.wait_for_load_state()
+    assert answer.value.status == 201
     page.wait_for_selector("html[data-shown], h1 .tag")
 
 
@@ -187,16 +187,16 @@ def test_unsure_needs_a_reason_and_wrong_patient_is_one(visit, served):
     case, other = served.department.ct[:2]
     opened(page, case)
     page.keyboard.press("u")
-    page.locator("dialog button[value=send]").click()
+    page.keyboard.press("Enter")
     assert page.locator("dialog .problem").is_visible()
-    page.fill("#reason", "motion; see <b>slice 12</b>")
-    committed(page, lambda: page.locator("dialog button[value=send]").click())
+    page.keyboard.type("motion; see <b>slice 12</b>")
+    committed(page, lambda: page.keyboard.press("Control+Enter"))
+    assert reviews.last_of(served.store, "ann").reason == "motion; see <b>slice 12</b>"
     assert studies.get(served.store, case).state == "adjudication"
     opened(page, other)
     page.keyboard.press("u")
-    page.locator("dialog .options").click()
     page.keyboard.press("2")
-    committed(page, lambda: page.locator("dialog button[value=send]").click())
+    committed(page, lambda: page.keyboard.press("Enter"))
     last = reviews.last_of(served.store, "ann")
     assert (last.action, last.reason) == ("reject", "wrong-patient")
     assert studies.get(served.store, other).state == "rejected"

@@ -348,7 +348,7 @@ const DO = {
   prior: () => openPrior(find("#pane-prior").hidden).catch(() => prior.fail()),
   reset: () => (viewer.reset(), prior?.pixels && prior.reset()),
   help: () => find("#help").showModal(),
-  unsure: () => about.open && (find("#unsure").showModal(), find("#reason").focus()),
+  unsure: () => about.open && (find("#unsure").showModal(), find("#unsure input[name=why]:checked").focus()),
   again() {
     about.open = true;
     find("#answer").hidden = false;
@@ -436,7 +436,8 @@ function inDialog(event) {
   if (/^[1-9]$/.test(event.key) && options[event.key - 1]) {
     options[event.key - 1].checked = true;
     event.preventDefault();
-  }
+    (event.key === "1" ? find("#reason") : find("button[value=send]", dialog)).focus();
+  } else if (event.key.length === 1 && event.key !== " ") find("#reason").focus();
 }
 
 function unsure(event) {
