@@ -83,7 +83,7 @@ def test_every_verb_and_flag_is_described():
 
 def test_a_verb_or_flag_without_words_is_noticed():
     page = _text("reference/commands.md")
-    assert _missing_flags(page.replace("| `--accept-leak` |", ""), VERBS) == ["learn --accept-leak"]
+    assert _missing_flags(page.replace("| `--accept-leak` |", ""), VERBS) == ["learn --accept-leak", "simulate --accept-leak"]
     assert _missing_flags(page, VERBS | {"dream": ("Dream", r.DoctorRequest)}) == ["dream"]
 
 
