@@ -26,6 +26,7 @@ def fill(
     labelled: bool = True,
     whose: str = "Zyxwv",
     level: int = 6,
+    state: str = "done",
 ) -> list[int]:
     """One picture a patient, every second one sick; the first ``frozen`` patients are of the frozen test set. Their numbers."""
     rng = np.random.default_rng(seed)
@@ -36,7 +37,7 @@ def fill(
         refs = readers.collect(folder, compute=compute).refs
     numbers = []
     for patient, ref in enumerate(refs):
-        number = keep(store, ref, f"{whose}^{patient}", frozen=patient < frozen)
+        number = keep(store, ref, f"{whose}^{patient}", frozen=patient < frozen, state=state)
         numbers.append(number)
         if labelled:
             said = LabelRow(case_id=number, value="sick" if patient % 2 else "well", provenance="human", author="ann")

@@ -24,7 +24,7 @@ from medloop.loop import worker as labouring
 from medloop.loop._messages import messages
 from medloop.loop.worker import worker
 from medloop.requests import WorkerRequest
-from medloop.store import Store, audit, jobs, labels, settings, studies
+from medloop.store import Store, audit, jobs, labels, models, proposals, settings, studies
 from medloop.store.records import LabelRow
 from medloop.workspace import Workspace
 from tests.loop.conftest import blob
@@ -248,3 +248,25 @@ def test_what_comes_into_the_watched_folder_is_taken_in(home: Workspace, opened:
         Pillow.fromarray(blob(np.random.default_rng(1), True)).save(tmp_path / "in" / "a.png")
         until(lambda: sum(studies.counts(opened).values()))
         settings.put(opened, {"watch": None}, "ann")
+
+
+@pytest.mark.slow
+def test_labels_become_a_champion_that_proposes(home: Workspace, opened: Store, tmp_path: Path) -> None:
+    """From enough labels over a challenger and its judgement to proposals, with nobody asking."""
+    fill(opened, tmp_path / "a", 40)
+    (waits, *_) = fill(opened, tmp_path / "b", 4, seed=9, labelled=False, state="ready")
+    settings.put(opened, {"retrain_after": 30, "recipe": "classical", "quiet_s": 0}, "ann")
+    queue = messages(home.root)
+    work.fall_due(opened, queue)
+    (asked_for,) = jobs.every(opened)
+    jobs.end(opened, asked_for.id, "stopped")
+    work.submit(opened, queue, "retrain", asked_for.request | {"budget": "30s"}, "ann")
+    assert worker(home, WorkerRequest(once=True)).failed == 0
+    ended = {row.kind: row for row in jobs.every(opened, ("done",))}
+    assert {"retrain", "judge", "propose"} <= set(ended), [(row.kind, row.state, row.error) for row in jobs.every(opened)]
+    assert ended["judge"].result["decision"] == "promoted"
+    champion = models.champion(opened)
+    assert champion is not None
+    assert champion.id == ended["retrain"].result["challenger"]
+    assert proposals.latest(opened, [waits])[waits].model_id == champion.id
+    assert not audit.verify(opened)
