@@ -24,7 +24,7 @@ from medloop.workspace import Workspace
 
 KILLS, READERS, SEED = 50, 4, 7
 _PAUSE_S = 0.15
-_TRAINING = {"kind": "retrain", "request": {"recipe": "classical", "budget": "30s"}}
+_TRAINING = {"kind": "retrain", "request": {"recipe": "classical", "budget": "90s"}}
 
 
 @dataclass

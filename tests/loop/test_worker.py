@@ -25,7 +25,8 @@ from medloop.loop._messages import messages
 from medloop.loop.worker import worker
 from medloop.requests import WorkerRequest
 from medloop.store import Store, audit, jobs, labels, models, proposals, settings, studies
-from medloop.store.records import LabelRow
+from medloop.store.records import LabelRow, StudyRow, now
+from medloop.types import ImageRef
 from medloop.workspace import Workspace
 from tests.loop.conftest import blob
 from tests.loop.stored import fill
@@ -260,7 +261,7 @@ def test_labels_become_a_champion_that_proposes(home: Workspace, opened: Store, 
     work.fall_due(opened, queue)
     (asked_for,) = jobs.every(opened)
     jobs.end(opened, asked_for.id, "stopped")
-    work.submit(opened, queue, "retrain", asked_for.request | {"budget": "30s"}, "ann")
+    work.submit(opened, queue, "retrain", asked_for.request | {"budget": "90s"}, "ann")
     assert worker(home, WorkerRequest(once=True)).failed == 0
     ended = {row.kind: row for row in jobs.every(opened, ("done",))}
     assert {"retrain", "judge", "propose"} <= set(ended), [(row.kind, row.state, row.error) for row in jobs.every(opened)]
@@ -270,3 +271,14 @@ def test_labels_become_a_champion_that_proposes(home: Workspace, opened: Store, 
     assert champion.id == ended["retrain"].result["challenger"]
     assert proposals.latest(opened, [waits])[waits].model_id == champion.id
     assert not audit.verify(opened)
+
+
+def test_the_worker_applies_the_retention_rule(home: Workspace, opened: Store) -> None:
+    key = opened.blobs.put(b"old")
+    ref = ImageRef(name="old", reader="raster", files=(str(opened.blobs.path(key)),))
+    number, _ = studies.add(opened, StudyRow(name="old", content="old", state="done", refs=(ref,)), "ann")
+    labels.append(opened, LabelRow(case_id=number, value="normal", time=now() - timedelta(days=31)), "ann")
+    settings.put(opened, {"keep_days": 30}, "ann")
+    worker(home, WorkerRequest(once=True))
+    assert not opened.blobs.has(key)
+    assert studies.get(opened, number).refs == ()

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -25,7 +26,7 @@ from medloop.loop._messages import BadMessage, Messages, messages, settle
 from medloop.loop._pulse import Heard, leave, own_name, sign, workers
 from medloop.progress import QUIET, Progress
 from medloop.requests import IngestRequest, WorkerRequest, WorkerResult
-from medloop.store import Store, jobs, settings
+from medloop.store import Store, forget, jobs, settings
 from medloop.store.records import JobRow, now
 from medloop.workspace import Workspace
 
@@ -35,6 +36,7 @@ _BEAT_S = 1.0
 _IDLE_S = 0.3
 _CHORES_S = 2.0
 _LOOK_S = 5.0
+_DAY_S = 86_400.0
 _log = logging.getLogger("medloop.worker")
 
 
@@ -68,6 +70,7 @@ class _Labourer:
         self._job: JobRow | None = None
         self._heard = Heard()
         self._in_verb = False
+        self._retain_at = 0.0
 
     def labour(self, *, once: bool) -> None:
         """Take jobs as they come."""
@@ -123,9 +126,12 @@ class _Labourer:
             try:
                 if folder := self._watched():
                     request = IngestRequest(src=folder, watch=True, workers=0)
-                    ingest.watch(self._store, request, stop=lambda named=folder: self._stop.is_set() or self._watched() != named)
+                    ingest.watch(self._store, request, stop=partial(self._watches_no_more, folder))
             except MedloopError as error:
                 _log.warning("the watched folder cannot be taken in", extra={"code": error.code})
+
+    def _watches_no_more(self, folder: str) -> bool:
+        return self._stop.is_set() or self._watched() != folder
 
     def _watched(self) -> str:
         """The folder that this worker watches; empty: none."""
@@ -144,6 +150,9 @@ class _Labourer:
     def _do_chores(self) -> None:
         try:
             work.fall_due(self._store, self.queue)
+            if time.monotonic() >= self._retain_at:
+                forget.expired(self._store, "worker")
+                self._retain_at = time.monotonic() + _DAY_S
         except MedloopError as error:
             _log.warning("chores failed", extra={"code": error.code})
 
