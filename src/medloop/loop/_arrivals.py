@@ -19,7 +19,8 @@ from medloop.types import Case, ImageRef, Json, Label, Rejected
 from medloop.wire import to_json
 from medloop.workspace import Workspace
 
-_AT_ONCE = 200
+_AT_ONCE = 16
+"""Studies of one transaction: readers wait while it is written."""
 MOST_BYTES = 2**31
 """An image that unfolds to more is not taken."""
 

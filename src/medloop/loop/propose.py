@@ -46,7 +46,8 @@ from medloop.wire import to_json
 from medloop.workspace import Workspace
 
 ACTOR = "propose"
-_BATCH = 128
+_BATCH, _AT_ONCE = 128, 16
+"""Studies that are answered together, and proposals of one transaction: readers wait while it is written."""
 _WINDOW = 400
 """So many of the newest studies are compared with those learnt from."""
 _SEEN = ("ready", "proposed", "reading", "done", "second-look", "adjudication")
@@ -60,7 +61,7 @@ def propose(workspace: Workspace, request: ProposeRequest, tell: Progress = QUIE
 
 
 def propose_ready(records: Store, request: ProposeRequest, tell: Progress = QUIET) -> ProposeResult:
-    """As `propose`, in a store that is open already. Each batch of proposals is kept whole before the next begins."""
+    """As `propose`, in a store that is open already. What was proposed for is kept as the work goes on."""
     clock = Clock()
     workspace = Workspace(records.root).ready()
     arrivals.settle(records, float(settings.get(records, "quiet_s")), ACTOR)
@@ -72,7 +73,8 @@ def propose_ready(records: Store, request: ProposeRequest, tell: Progress = QUIE
         with tell.task("Proposing") as tick:
             for rows in _waiting(records, proposer.model_id, request):
                 made = proposer.batch(rows)
-                proposals.append(records, made, ACTOR)
+                for start in range(0, len(made), _AT_ONCE):
+                    proposals.append(records, made[start : start + _AT_ONCE], ACTOR)
                 decisions.update(each.decision for each in made)
                 labels.update(each.label for each in made if each.label)
                 tick(len(made))
