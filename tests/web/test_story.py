@@ -229,13 +229,13 @@ def test_the_prior_study_stands_beside_the_current_one(visit, served, picture):
     opened(page, later)
     assert page.locator("#pane-prior").is_hidden()
     page.keyboard.press("v")
-    page.wait_for_selector("#pane-prior[data-slice]")
+    page.wait_for_selector("#pane-prior[data-painted]")
     picture(page, "prior")
     assert grey(page, "#pane-prior") > 3
     page.keyboard.press("Home")
     page.wait_for_selector("#pane-prior[data-slice='0']")
     opened(page, later)
-    page.wait_for_selector("#pane-prior:not([hidden])[data-slice]")
+    page.wait_for_selector("#pane-prior:not([hidden])[data-painted]")
 
 
 def test_two_readers_confirm_the_same_study_and_the_second_loses_nothing(visit, served, picture):

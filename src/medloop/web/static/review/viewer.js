@@ -125,6 +125,7 @@ export class Viewer {
     context.setTransform(a * ratio, 0, 0, d * ratio, e * ratio, f * ratio);
     const made = this.pixels.picture(this.slice, this.channel, this.time, this.window);
     if (made) this.#put(made, scale < 8);
+    this.pane.toggleAttribute("data-painted", Boolean(made));
     if (this.heat && this.show.heat) this.#put(this.#heated(), true);
     if (this.mask && this.show.outline) this.#outlines(scale);
     if (this.show.boxes) this.boxes.forEach((box, index) => this.#box(box, index, scale));
