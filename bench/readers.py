@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 import time
@@ -82,7 +83,7 @@ def _reader(url: str, token: str, department: Department, end: float, heard: Hea
     """Look at the next case, confirm it, and so on, once a second."""
     time.sleep(offset)
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
-        case = client.get("/api/next").json()["case"]
+        case = _next(client, heard)
         while case is not None and (begun := time.monotonic()) < end:
             said = {"action": "accept", "value": department.truth[case], "seconds": 1.0}
             answer = client.post(f"/api/cases/{case}/reviews", json=said)
@@ -91,10 +92,15 @@ def _reader(url: str, token: str, department: Department, end: float, heard: Hea
                 heard.confirmed.append((case, answer.json()["review"]))
             else:
                 heard.errors.append(f"{answer.status_code} {answer.json()['error']['code']}")
-            following = client.get("/api/next", params={"besides": case})
-            if following.status_code != 200:
-                heard.errors.append(f"next {following.status_code}")
-                return
+            case = _next(client, heard)
             heard.waits.append((between - begun, time.monotonic() - between))
-            case = following.json()["case"]
             time.sleep(max(0.0, 1.0 - (time.monotonic() - begun)))
+
+
+def _next(client: httpx.Client, heard: Heard) -> int | None:
+    """The page of the next case, as a browser asks for it, which lays the case on this reader's desk; None where none is left."""
+    answer = client.get("/next", follow_redirects=True)
+    if answer.status_code != 200:
+        heard.errors.append(f"next {answer.status_code}")
+    found = re.search(r"/review/(\d+)$", answer.url.path)
+    return int(found[1]) if found and answer.status_code == 200 else None

@@ -28,6 +28,17 @@ class Desk:
                 del self._held[each]
             self._held[case] = (reader, self.clock())
 
+    def claim(self, case: int, reader: str) -> bool:
+        """Take the case if it is free; False where somebody was quicker."""
+        with self._lock:
+            who, since = self._held.get(case, (reader, 0.0))
+            if who != reader and self.clock() - since <= HELD_S:
+                return False
+            for each in [each for each, (holder, _) in self._held.items() if holder == reader]:
+                del self._held[each]
+            self._held[case] = (reader, self.clock())
+            return True
+
     def pass_over(self, case: int, reader: str) -> None:
         """The reader wants another one first."""
         with self._lock:
