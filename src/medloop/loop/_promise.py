@@ -22,7 +22,8 @@ def promise_of(run: Path, target: Target, rate: float, confidence: float, fresh:
     itself on it. With ``fresh`` the held-out cases, which none of the line has learnt from, count too. Raises `InputError`.
     """
     if target.kind is TargetKind.NUMBER or target.kind.structured:
-        return _none(rate, confidence, f"A model of {target.name} gives no single label whose errors could be counted.")
+        why = f"The model answers {target.name} and no classes, so there are no labels whose errors could be counted."
+        return _none(rate, confidence, why)
     if not (run / "predictions.csv").is_file():
         return _none(rate, confidence, "Nothing is kept of the answers that this model gave to cases it had not learnt from.")
     rows = _rows(run / "predictions.csv", empty=target.kind is TargetKind.MULTILABEL)
