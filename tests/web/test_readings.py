@@ -96,6 +96,7 @@ def test_the_second_of_two_readers_does_not_see_the_first(people):
     assert studies.get(people.store, case).state == "adjudication"
     assert case in [each["id"] for each in cleo.get("/api/cases").json()["cases"]]
     assert case not in [each["id"] for each in ann.get("/api/cases").json()["cases"]]
+    assert ann.post(f"/api/cases/{case}/reviews", json={"action": "correct", "value": "tumour"}).status_code == 403
     seen = cleo.get(f"/api/cases/{case}").json()["seen"]
     cleo.post(f"/api/cases/{case}/reviews", json={"action": "correct", "value": "tumour", "seen": seen})
     assert studies.get(people.store, case).state == "done"

@@ -69,6 +69,8 @@ def test_words_in_a_template_are_seen(slip):
 def test_the_language_is_the_first_that_there_is():
     assert chosen(["fr", "zh-CN", "en"]).language == "zh"
     assert chosen(["", "xx"]).language == DEFAULT
+    assert chosen(["fr"], lambda: "zh").language == "zh"
+    assert chosen(["en"], lambda: "zh").language == "en"
     assert chosen(["../../secrets", "zh_TW"]).language == "zh"
 
 

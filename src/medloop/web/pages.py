@@ -12,9 +12,11 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from medloop.store import settings
 from medloop.version import VERSION
 from medloop.web.assets import assets
 from medloop.web.headers import POLICY
+from medloop.web.site import site_of
 from medloop.web.texts import Texts, chosen, languages
 
 LANGUAGE_COOKIE = "medloop_language"
@@ -57,9 +59,10 @@ def report(made: HTMLResponse) -> HTMLResponse:
 
 
 def texts_of(request: Request) -> Texts:
-    """Texts in the language that the reader chose, or else the one the browser asks for first."""
+    """Texts in the language that the reader chose, else the first that the browser asks for and there is, else the department's."""
     asked = request.headers.get("accept-language", "")
-    return chosen([request.cookies.get(LANGUAGE_COOKIE, ""), *(each.split(";")[0] for each in asked.split(","))])
+    wanted = [request.cookies.get(LANGUAGE_COOKIE, ""), *(each.split(";")[0] for each in asked.split(","))]
+    return chosen(wanted, lambda: str(settings.get(site_of(request).store, "language")))
 
 
 def root(request: Request) -> str:

@@ -121,7 +121,12 @@ Which = Annotated[Wanted, Depends(wanted)]
 
 def waiting(person: Account) -> tuple[str, ...]:
     """The states of cases that wait for somebody of this role."""
-    return WAITING + (("adjudication",) if person.role in ("adjudicator", "admin") else ())
+    return (*WAITING, "adjudication") if adjudicates(person) else WAITING
+
+
+def adjudicates(person: Account) -> bool:
+    """Whether cases on which readers disagree are for this person."""
+    return person.role in ("adjudicator", "admin")
 
 
 def following(site: Site, person: Account, which: Wanted, besides: int = 0) -> StudyRow | None:
@@ -146,6 +151,13 @@ def review(request: Request, person: Reader, site: Here, case: Number, said: Rea
     ``next`` of the answer is the page of the case that follows in the list asked for.
     """
     study = studies.get(site.store, case)
+    if study.state == "adjudication" and not adjudicates(person):
+        raise Refused(
+            "forbidden",
+            got="This case waits for an adjudicator.",
+            allowed="Adjudicators and admins.",
+            fix="Go on with the next case.",
+        )
     standing = reviews.standing(site.store, [case])
     hidden = unaided(study, standing, person.name)
     proposal = proposals.latest(site.store, [case]).get(case)

@@ -11,7 +11,7 @@ from medloop.store import drafts, models, studies
 from medloop.store.records import StudyRow
 from medloop.web.pages import page, texts_of, url
 from medloop.web.pictures import addresses
-from medloop.web.readings import Which
+from medloop.web.readings import Which, adjudicates
 from medloop.web.security import Reader
 from medloop.web.shown import Shown, findings, gather, words
 from medloop.web.site import Here, Number, Site
@@ -24,7 +24,7 @@ REASONS = ("wrong-patient", "wrong-series", "image-quality")
 @router.get("/review/{case}", response_class=HTMLResponse)
 def review(request: Request, person: Reader, site: Here, case: Number, which: Which) -> Response:
     """The page. Taking a case up lays it on the reader's desk, so that nobody else is sent to it."""
-    shown = gather(site.store, case, person.name, person.role in ("adjudicator", "admin"))
+    shown = gather(site.store, case, person.name, adjudicates(person))
     if shown.open:
         site.desk.take(case, person.name)
     found = findings(shown.proposal)
@@ -36,6 +36,7 @@ def review(request: Request, person: Reader, site: Here, case: Number, which: Wh
         study=shown.study,
         proposal=shown.proposal,
         found=found,
+        again=shown.study.state != "adjudication" or adjudicates(person),
         words=words,
         nearest=_nearest(site, shown),
         model=_model(site, shown),

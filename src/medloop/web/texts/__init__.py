@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -45,8 +45,9 @@ def texts(language: str) -> Texts:
     return Texts(language, json.loads(content))
 
 
-def chosen(wanted: Sequence[str]) -> Texts:
-    """The catalogue of the first language wanted that there is (``zh-CN`` takes ``zh``), else English."""
+def chosen(wanted: Sequence[str], otherwise: Callable[[], str] = lambda: DEFAULT) -> Texts:
+    """The catalogue of the first language wanted that there is (``zh-CN`` takes ``zh``), else what ``otherwise`` says, else English."""
     known = languages()
     short = (each.strip().lower().replace("_", "-").split("-")[0] for each in wanted)
-    return texts(next((code for code in short if code in known), DEFAULT))
+    found = next((code for code in short if code in known), None) or otherwise()
+    return texts(found if found in known else DEFAULT)
