@@ -41,13 +41,11 @@ def test_secrets_are_nowhere_in_the_database(store, ada):
     assert not [each for each in [PASSWORD, *secrets] if each in said]
 
 
-@pytest.mark.parametrize(
-    ("name", "password"), [("ada", "wrong password"), ("bob", PASSWORD), ("ada\0", PASSWORD), ("ada", "x" * 10**6)]
-)
-def test_wrong_names_and_passwords_look_alike(store, ada, name, password):
-    with pytest.raises(Refused) as refused:
-        accounts.log_in(store, name, password)
-    assert refused.value.code == "wrong-login"
+def test_wrong_names_and_passwords_look_alike(store, ada):
+    for name, password in (("ada", "wrong password"), ("bob", PASSWORD), ("ada\0", PASSWORD), ("ada", "x" * 10**6)):
+        with pytest.raises(Refused) as refused:
+            accounts.log_in(store, name, password)
+        assert refused.value.code == "wrong-login"
 
 
 def test_guessing_is_slowed_by_name_and_by_address(store, ada, monkeypatch):
@@ -110,19 +108,11 @@ def test_an_invitation_gives_its_role_and_survives_a_bad_password(store, ada):
     assert accounts.redeem(store, link, "bob", PASSWORD).role == "adjudicator"
 
 
-@pytest.mark.parametrize(
-    ("name", "role", "password"),
-    [
-        ("", "reader", PASSWORD),
-        ("a\nb", "reader", PASSWORD),
-        ("bob", "king", PASSWORD),
-        ("bob", "reader", "short"),
-        ("ADA", "reader", PASSWORD),
-    ],
-)
-def test_bad_accounts_are_refused(store, ada, name, role, password):
-    with pytest.raises(InputError):
-        accounts.add(store, name, role, password, "ada")
+def test_bad_accounts_are_refused(store, ada):
+    bad = [("", "reader", PASSWORD), ("a\nb", "reader", PASSWORD), ("bob", "king", PASSWORD), ("bob", "reader", "short")]
+    for name, role, password in [*bad, ("ADA", "reader", PASSWORD)]:
+        with pytest.raises(InputError):
+            accounts.add(store, name, role, password, "ada")
     assert [each.name for each in accounts.every(store)] == ["ada"]
 
 

@@ -106,7 +106,9 @@ def test_a_file_that_is_no_database(tmp_path):
         stores.open(tmp_path, f"sqlite:///{tmp_path / 'loop.sqlite'}")
 
 
-@pytest.mark.parametrize("address", ["nonsense", "mysql://x/y", "postgresql+nothing://x/y", "://"])
+@pytest.mark.parametrize(
+    "address", ["nonsense", "mysql://x/y", "postgresql+nothing://x/y", "://", "sqlite://", "sqlite:///:memory:"]
+)
 def test_addresses_that_cannot_be_used(tmp_path, address):
     with pytest.raises(InputError) as refused:
         stores.open(tmp_path, address)

@@ -1,3 +1,4 @@
+import itertools
 import threading
 
 import pytest
@@ -35,18 +36,17 @@ def worklist(store):
     return store
 
 
-@pytest.mark.parametrize("order", studies.ORDERS)
-@pytest.mark.parametrize("limit", [1, 2, 3, 50])
-def test_pages_of_any_size_give_each_study_once_in_order(worklist, order, limit):
-    seen, after = [], None
-    while True:
-        page = studies.page(worklist, order, limit=limit, after=after)
-        assert len(page.rows) <= limit
-        seen += [row.id for row in page.rows]
-        after = page.after
-        if after is None:
-            break
-    assert seen == ALL[order]
+def test_pages_of_any_size_give_each_study_once_in_order(worklist):
+    for order, limit in itertools.product(studies.ORDERS, (1, 2, 3, 50)):
+        seen, after = [], None
+        while True:
+            page = studies.page(worklist, order, limit=limit, after=after)
+            assert len(page.rows) <= limit
+            seen += [row.id for row in page.rows]
+            after = page.after
+            if after is None:
+                break
+        assert seen == ALL[order], (order, limit)
 
 
 def test_who_leaves_or_comes_between_two_pages_disturbs_nobody(worklist):
@@ -83,13 +83,11 @@ def test_filters(worklist):
     assert studies.counts(worklist) == dict.fromkeys(studies.STATES, 0) | {"ready": 2, "proposed": 3, "reading": 1, "done": 1}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"order": "best"}, {"which": Filter(states=("lost",))}, {"limit": 0}, {"limit": 10_000}, {"after": "x"}, {"after": "1; DROP"}],
-)
-def test_senseless_lists_are_refused(worklist, wrong):
-    with pytest.raises(InputError):
-        studies.page(worklist, **wrong)
+def test_senseless_lists_are_refused(worklist):
+    places = [{"after": "x"}, {"after": "1; DROP"}, {"limit": 0}, {"limit": 10_000}]
+    for wrong in [*places, {"order": "best"}, {"which": Filter(states=("lost",))}]:
+        with pytest.raises(InputError):
+            studies.page(worklist, **wrong)
 
 
 def test_the_same_content_is_the_same_study(store, study):
@@ -146,10 +144,10 @@ def test_references_keep_everything_and_name_blobs_by_key(store, study):
     assert str(store.root) not in said  # the workspace may move
 
 
-@pytest.mark.parametrize("number", [0, 99, 2**40, -1])
-def test_what_is_not_there_is_said(store, number):
-    with pytest.raises(InputError, match="no study"):
-        studies.get(store, number)
+def test_what_is_not_there_is_said(store):
+    for number in (0, 99, 2**40, -1):
+        with pytest.raises(InputError, match="no study"):
+            studies.get(store, number)
 
 
 def test_a_proposal_moves_a_ready_study_and_gives_it_its_priority(store, study):

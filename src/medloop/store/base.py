@@ -121,7 +121,8 @@ def _engine(url: str | None, root: Path) -> sa.Engine:
         address = sa.make_url(url) if url else sa.URL.create("sqlite", database=str(database_path(root)))
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
-        if address.get_backend_name() not in ("sqlite", "postgresql"):
+        in_memory = address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:")
+        if address.get_backend_name() not in ("sqlite", "postgresql") or in_memory:
             raise ValueError(address.get_backend_name())
         sizes = {"pool_size": 8, "max_overflow": 56, "pool_pre_ping": address.get_backend_name() == "postgresql"}
         engine = sa.create_engine(address, hide_parameters=True, **sizes)
