@@ -49,9 +49,9 @@ class Served:
         return self.process.wait(PATIENCE_S)
 
 
-def until(happened: Callable[[], object]) -> None:
+def until(happened: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
     """Wait until it happened."""
-    limit = time.monotonic() + PATIENCE_S
+    limit = time.monotonic() + patience_s
     while not happened():
         assert time.monotonic() < limit, "it never happened"
         time.sleep(0.05)

@@ -23,8 +23,8 @@ from medloop.store import jobs, models
 from medloop.workspace import Workspace
 
 KILLS, READERS, SEED = 50, 4, 7
-_PAUSE_S = 0.15
-_TRAINING = {"kind": "retrain", "request": {"recipe": "classical", "budget": "90s"}}
+_PAUSE_S, _REST_S = 0.15, 900.0
+_TRAINING = {"kind": "retrain", "request": {"recipe": "classical", "budget": "60s"}}
 
 
 @dataclass
@@ -69,7 +69,7 @@ def storm(root: Path, kills: int, seed: int) -> Storm:
                 left -= _until_the_server_dies(served, department, left, chance, found)
         with serving(root, port=port) as served:
             _ask(served, department)
-            until(lambda: _at_rest(root))
+            until(lambda: _at_rest(root), _REST_S)
     finally:
         stop.set()
         for each in threads:
