@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from medloop.loop.findings import read_mask
 from medloop.store import audit, drafts, labels, proposals, reviews, studies
@@ -111,17 +112,18 @@ def test_the_picture_answers_keys_wheel_and_drags(visit, served):
     page.locator("#pane-now canvas").hover()
     page.mouse.wheel(0, -100)
     page.wait_for_selector(f"#pane-now[data-slice='{depth - 2}']")
-    before = page.locator("[data-corner=window]").first.inner_text()
+    window, zoom = (page.locator(f"#pane-now [data-corner={name}]") for name in ("window", "zoom"))
+    before = window.inner_text()
     drag(page, (0.5, 0.5), (0.7, 0.5))
-    wider = page.locator("[data-corner=window]").first.inner_text()
-    assert wider != before
+    expect(window).not_to_have_text(before)
     page.keyboard.press("+")
-    assert page.locator("[data-corner=zoom]").first.inner_text() == "125 %"
+    expect(zoom).to_have_text("125 %")
+    wider = window.inner_text()
     opened(page, served.department.ct[1])
-    assert page.locator("[data-corner=window]").first.inner_text() == wider, "the window is kept from case to case"
-    assert page.locator("[data-corner=zoom]").first.inner_text() == "125 %"
+    expect(window).to_have_text(wider)  # kept from case to case
+    expect(zoom).to_have_text("125 %")
     page.keyboard.press("r")
-    assert page.locator("[data-corner=zoom]").first.inner_text() == "100 %"
+    expect(zoom).to_have_text("100 %")
 
 
 def test_a_line_is_measured_in_millimetres(visit, served):

@@ -46,7 +46,7 @@ def texts(language: str) -> Texts:
 
 
 def chosen(wanted: Sequence[str], otherwise: Callable[[], str] = lambda: DEFAULT) -> Texts:
-    """The catalogue of the first language wanted that there is (``zh-CN`` takes ``zh``), else what ``otherwise`` says, else English."""
+    """The catalogue of the first language wanted that there is (``zh-CN`` takes ``zh``), else of what ``otherwise`` says."""
     known = languages()
     short = (each.strip().lower().replace("_", "-").split("-")[0] for each in wanted)
     found = next((code for code in short if code in known), None) or otherwise()

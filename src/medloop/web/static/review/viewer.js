@@ -3,6 +3,13 @@
 
 import { COLOURS, Mask, corner, inside, length, tidy } from "./marks.js";
 
+function onCanvas(picture, canvas) {
+  if (canvas.width !== picture.width) canvas.width = picture.width;
+  if (canvas.height !== picture.height) canvas.height = picture.height;
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
+}
+
 const REACH = 9; // how near, in CSS pixels, a corner is taken
 
 export class Viewer {
@@ -123,24 +130,32 @@ export class Viewer {
     context.fillStyle = "#000";
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     context.setTransform(a * ratio, 0, 0, d * ratio, e * ratio, f * ratio);
-    const made = this.pixels.picture(this.slice, this.channel, this.time, this.window);
+    const made = this.#picture();
     if (made) this.#put(made, scale < 8);
     this.pane.toggleAttribute("data-painted", Boolean(made));
-    if (this.heat && this.show.heat) this.#put(this.#heated(), true);
+    if (this.heat && this.show.heat) this.#put(onCanvas(this.#heated(), (this.warm ??= document.createElement("canvas"))), true);
     if (this.mask && this.show.outline) this.#outlines(scale);
     if (this.show.boxes) this.boxes.forEach((box, index) => this.#box(box, index, scale));
     this.lines.filter((line) => line.slice === this.slice).forEach((line) => this.#line(line, scale));
     this.#corners();
   }
 
-  #put(picture, smooth) {
-    this.scratch ??= document.createElement("canvas");
-    if (this.scratch.width !== picture.width) this.scratch.width = picture.width;
-    if (this.scratch.height !== picture.height) this.scratch.height = picture.height;
-    this.scratch.getContext("2d").putImageData(picture, 0, 0);
+  // The slice through its window as a canvas, made anew only where slice or window changed; null where it has not arrived.
+  #picture() {
+    const key = [this.pixels.base, this.slice, this.channel, this.time, ...this.window].join();
+    if (this.pictureKey !== key) {
+      const made = this.pixels.picture(this.slice, this.channel, this.time, this.window);
+      if (!made) return null;
+      this.scratch = onCanvas(made, this.scratch ?? document.createElement("canvas"));
+      this.pictureKey = key;
+    }
+    return this.scratch;
+  }
+
+  #put(canvas, smooth) {
     this.context.imageSmoothingEnabled = smooth;
-    this.context.imageSmoothingQuality = "high";
-    this.context.drawImage(this.scratch, 0, 0);
+    this.context.imageSmoothingQuality = "medium";
+    this.context.drawImage(canvas, 0, 0);
   }
 
   // Warmth of the slice: transparent where cold, yellow to red where warm.
