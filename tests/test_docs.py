@@ -30,6 +30,23 @@ RESULTS = {
     "compare": r.CompareResult,
     "predict": r.PredictResult,
     "export": r.ExportResult,
+    "ingest": r.IngestResult,
+    "propose": r.ProposeResult,
+    "retrain": r.RetrainResult,
+    "worker": r.WorkerResult,
+    "serve": r.ServeResult,
+    "promote": r.PromoteResult,
+    "rollback": r.RollbackResult,
+    "models": r.ModelsResult,
+    "monitor": r.MonitorResult,
+    "audit": r.AuditResult,
+    "backup": r.BackupResult,
+    "restore": r.BackupResult,
+    "forget": r.ForgetResult,
+    "simulate": r.SimulateResult,
+    "queue": r.QueueResult,
+    "recheck": r.RecheckResult,
+    "agreement": r.AgreementResult,
     "doctor": r.DoctorResult,
 }
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -66,7 +83,7 @@ def test_every_verb_and_flag_is_described():
 
 def test_a_verb_or_flag_without_words_is_noticed():
     page = _text("reference/commands.md")
-    assert _missing_flags(page.replace("| `--accept-leak` |", ""), VERBS) == ["learn --accept-leak"]
+    assert _missing_flags(page.replace("| `--accept-leak` |", ""), VERBS) == ["learn --accept-leak", "simulate --accept-leak"]
     assert _missing_flags(page, VERBS | {"dream": ("Dream", r.DoctorRequest)}) == ["dream"]
 
 

@@ -10,9 +10,56 @@ from typing import TYPE_CHECKING, Any
 from medloop.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from medloop.api import compare, demo, doctor, evaluate, export, inspect, learn, predict, sample
+    from medloop.api import (
+        audit,
+        backup,
+        compare,
+        demo,
+        doctor,
+        evaluate,
+        export,
+        forget,
+        ingest,
+        inspect,
+        learn,
+        models,
+        monitor,
+        predict,
+        promote,
+        propose,
+        restore,
+        retrain,
+        rollback,
+        sample,
+        serve,
+        worker,
+    )
 
-__all__ = ["__version__", "compare", "demo", "doctor", "evaluate", "export", "inspect", "learn", "predict", "sample"]
+__all__ = [
+    "__version__",
+    "audit",
+    "backup",
+    "compare",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "forget",
+    "ingest",
+    "inspect",
+    "learn",
+    "models",
+    "monitor",
+    "predict",
+    "promote",
+    "propose",
+    "restore",
+    "retrain",
+    "rollback",
+    "sample",
+    "serve",
+    "worker",
+]
 
 
 def __getattr__(name: str) -> Any:

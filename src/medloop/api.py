@@ -78,6 +78,18 @@ def export(run: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUI
     return result
 
 
+def ingest(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.IngestResult:
+    """Take images and their labels into the store. Options: the fields of `IngestRequest`."""
+    result: r.IngestResult = _do("ingest", _request(r.IngestRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def propose(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ProposeResult:
+    """Propose a label for every study that waits. Options: the fields of `ProposeRequest`."""
+    result: r.ProposeResult = _do("propose", _request(r.ProposeRequest, options), workspace, tell)
+    return result
+
+
 def sample(name: str, out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.SampleResult:
     """Write a sample collection. Options: the fields of `SampleRequest`."""
     result: r.SampleResult = _do("sample", _request(r.SampleRequest, {"name": name, "out": out, **options}), workspace, tell)
@@ -87,6 +99,97 @@ def sample(name: str, out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Pro
 def demo(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.DemoResult:
     """The whole path on a sample collection. Options: the fields of `DemoRequest`."""
     result: r.DemoResult = _do("demo", _request(r.DemoRequest, options), workspace, tell)
+    return result
+
+
+def retrain(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.RetrainResult:
+    """Learn a challenger from the confirmed labels of the store. Options: the fields of `RetrainRequest`."""
+    result: r.RetrainResult = _do("retrain", _request(r.RetrainRequest, options), workspace, tell)
+    return result
+
+
+def worker(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.WorkerResult:
+    """Do the jobs that wait. Options: the fields of `WorkerRequest`."""
+    result: r.WorkerResult = _do("worker", _request(r.WorkerRequest, options), workspace, tell)
+    return result
+
+
+def serve(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ServeResult:
+    """Serve the web pages, the API and the worker until stopped. Options: the fields of `ServeRequest`."""
+    result: r.ServeResult = _do("serve", _request(r.ServeRequest, options), workspace, tell)
+    return result
+
+
+def queue(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.QueueResult:
+    """What is read next. Options: the fields of `QueueRequest`."""
+    result: r.QueueResult = _do("queue", _request(r.QueueRequest, options), workspace, tell)
+    return result
+
+
+def recheck(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.RecheckResult:
+    """Send labels that are probably wrong back for a second look. Options: the fields of `RecheckRequest`."""
+    result: r.RecheckResult = _do("recheck", _request(r.RecheckRequest, options), workspace, tell)
+    return result
+
+
+def agreement(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.AgreementResult:
+    """How far readers agree. Options: the fields of `AgreementRequest`."""
+    result: r.AgreementResult = _do("agreement", _request(r.AgreementRequest, options), workspace, tell)
+    return result
+
+
+def simulate(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.SimulateResult:
+    """What asking for the right labels saves. Options: the fields of `SimulateRequest`."""
+    result: r.SimulateResult = _do("simulate", _request(r.SimulateRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def audit(do: str = "verify", *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.AuditResult:
+    """Whether the audit trail is whole. Options: the fields of `AuditRequest`. Raises `Refused` where it is not."""
+    result: r.AuditResult = _do("audit", _request(r.AuditRequest, {"do": do, **options}), workspace, tell)
+    return result
+
+
+def backup(out: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.BackupResult:
+    """Database, images and models into a new folder. Options: the fields of `BackupRequest`."""
+    result: r.BackupResult = _do("backup", _request(r.BackupRequest, {"out": out, **options}), workspace, tell)
+    return result
+
+
+def restore(src: StrPath, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.BackupResult:
+    """A backup back into a workspace without records. Options: the fields of `RestoreRequest`."""
+    result: r.BackupResult = _do("restore", _request(r.RestoreRequest, {"src": src, **options}), workspace, tell)
+    return result
+
+
+def forget(patient: str | None = None, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ForgetResult:
+    """Delete one patient, or expired images. Options: the fields of `ForgetRequest`."""
+    result: r.ForgetResult = _do("forget", _request(r.ForgetRequest, {"patient": patient, **options}), workspace, tell)
+    return result
+
+
+def promote(challenger: str = "", *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.PromoteResult:
+    """Judge a challenger and promote it if it may be. Options: the fields of `PromoteRequest`. Raises `Refused` if it may not."""
+    request = _request(r.PromoteRequest, {"challenger": challenger, **options})
+    result: r.PromoteResult = _do("promote", request, workspace, tell)
+    return result
+
+
+def rollback(to: str = "", *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.RollbackResult:
+    """Make the former champion champion again. Options: the fields of `RollbackRequest`."""
+    result: r.RollbackResult = _do("rollback", _request(r.RollbackRequest, {"to": to, **options}), workspace, tell)
+    return result
+
+
+def models(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ModelsResult:
+    """The model versions, and what more labels would bring. Options: the fields of `ModelsRequest`."""
+    result: r.ModelsResult = _do("models", _request(r.ModelsRequest, options), workspace, tell)
+    return result
+
+
+def monitor(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.MonitorResult:
+    """What has drifted, and where. Options: the fields of `MonitorRequest`."""
+    result: r.MonitorResult = _do("monitor", _request(r.MonitorRequest, options), workspace, tell)
     return result
 
 

@@ -380,6 +380,388 @@ class DoctorResult:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SimulateRequest(SourceRequest):
+    """Replay the loop on labelled data: how many labels does asking for the right ones save?"""
+
+    seeds: int = 5
+    """How often it is replayed; where no split is given, each time with another."""
+    reading_seconds: float = 60.0
+    """How long a person takes to label one case."""
+    start: int | None = None
+    """How many labels to begin with (default: 20, fewer where there are few cases)."""
+    batch: int | None = None
+    """How many labels are asked for at once, at least (default: 10, fewer where there are few cases)."""
+    accept_leak: str = ""
+    """Kinds of leak into the test split to go on with (patient, exact, near), separated by commas."""
+    out: str | None = None
+    """Folder of the report (default: in the workspace)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        SourceRequest.__post_init__(self)
+        _in_range("seeds", self.seeds, (1, 100))
+        _in_range("start", self.start, (2, 1_000_000))
+        _in_range("batch", self.batch, (1, 1_000_000))
+        if not 0 < self.reading_seconds <= 86_400:
+            raise InputError(
+                "bad-reading-seconds",
+                got=f"--reading-seconds {self.reading_seconds:g}.",
+                allowed="More than 0, at most 86400.",
+                fix="Write --reading-seconds 60.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateResult:
+    """What asking for labels saves, beside labels taken at random."""
+
+    dataset: DatasetSummary
+    labels: int
+    """Training labels there are (mean over seeds)."""
+    full_auc: float
+    """AUC on the test split after learning from all of them."""
+    goal: float
+    """The part of it that is to be reached."""
+    labels_needed: float
+    """Share of the training labels that reaches it, asked for; mean over seeds."""
+    labels_needed_random: float
+    """The same, taken at random."""
+    hours: dict[str, float]
+    """Hours of reading: ``all`` labels, those ``asked`` for, those needed at ``random``, and what asking has ``saved``."""
+    reading_seconds: float
+    curve: list[dict[str, float]]
+    """``labels``, ``share``, ``asked`` and ``random`` (mean AUC), both with ``_low`` and ``_high`` over seeds; last: all labels."""
+    seeds: list[dict[str, Json]]
+    """``seed``, ``full_auc``, ``labels_needed``, ``labels_needed_random`` of each."""
+    warnings: list[str]
+    seconds: float
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreRequest:
+    """Where the records of the loop are kept."""
+
+    database: str | None = None
+    """The database (postgresql+psycopg://…; default: MEDLOOP_DATABASE, or loop.sqlite in the workspace)."""
+    blobs: str | None = None
+    """Where images are kept: a folder or an fsspec URL (default: MEDLOOP_BLOBS, or blobs in the workspace)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestRequest(SourceRequest, StoreRequest):
+    """Take images, and the labels they come with, into the store. Taking the same again changes nothing."""
+
+    watch: bool = False
+    """Go on watching the folder until stopped; a study is taken once its files have been still for a while."""
+    quiet: float | None = None
+    """With --watch: seconds without a new file after which a study is complete (default: the setting quiet_s)."""
+    every: float = 5.0
+    """With --watch: seconds between two looks at the folder."""
+    urgency: int = 0
+    """How urgent these studies are; higher is read sooner."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        SourceRequest.__post_init__(self)
+        for flag, value in (("quiet", self.quiet), ("every", self.every)):
+            if value is not None and not 0 <= value <= 86_400:
+                raise InputError(
+                    f"bad-{flag}",
+                    got=f"--{flag} {value}.",
+                    allowed="Seconds from 0 to 86400.",
+                    fix=f"Write another number, or leave --{flag} out.",
+                )
+        _in_range("urgency", self.urgency, (0, 1000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestResult:
+    """What was taken into the store, and what was not and why."""
+
+    source: str
+    batch: str
+    """The name under which these studies arrived together."""
+    files: int
+    cases: int
+    """Cases found in the source that can be used."""
+    fresh: list[int]
+    """Numbers of the studies that are new in the store."""
+    known: int
+    """Cases that the store has already."""
+    replaced: int
+    """Studies nobody had read, which a more complete one replaced."""
+    waiting: int
+    """Studies that wait until no more files arrive."""
+    labels: int
+    """Labels kept with provenance imported."""
+    rejected: list[dict[str, str]]
+    """``path`` and ``reason`` of every file that is not used."""
+    warnings: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeRequest(StoreRequest):
+    """Let the champion propose a label for every study that waits, and say which proposals may stand without a person."""
+
+    model: str | None = None
+    """A model of the store by name or number, or a run's or model's folder (default: the champion)."""
+    again: bool = False
+    """Propose also for studies for which this model has proposed before."""
+    limit: int | None = None
+    """At most so many studies."""
+    mapping: str | None = None
+    """A TOML file from classes to codes of SNOMED CT, ICD-10, RadLex or BI-RADS (default: the setting 'mapping')."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("workers", self.workers, WORKERS)
+        _in_range("limit", self.limit, (1, 10_000_000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeResult:
+    """What was proposed, and what is promised of it."""
+
+    model: str
+    cases: int
+    """Studies that have a proposal now."""
+    accept: int
+    """Proposals that may be pre-filled, at the promised rate of errors."""
+    person: int
+    """Proposals that need a person."""
+    unlike: int
+    """Studies too unlike what the model learnt from to say anything."""
+    promise: dict[str, Json]
+    """``rate``, ``confidence``, ``threshold`` (null: no promise), ``share``, ``bound``, ``why``."""
+    shift: dict[str, Json] | None
+    """How the new studies differ from those learnt from: as in `LearnResult`; null where too few came to tell."""
+    labels: dict[str, int]
+    warnings: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainRequest(StoreRequest):
+    """Learn a challenger from the confirmed labels of the store, starting from the champion."""
+
+    recipe: str | None = None
+    """A recipe's name or a TOML file (default: ladder)."""
+    budget: str = "10m"
+    """Wall time for the whole job: 90, 90s, 10m, 1h30m."""
+    anew: bool = False
+    """Begin from nothing, not from the champion's network."""
+    upto: int | None = None
+    """Learn from the labels up to this number only (default: from all there are)."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a number that makes no sense."""
+        _in_range("seed", self.seed, SEEDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainResult:
+    """The challenger, and what it learnt from."""
+
+    challenger: int
+    """Its number among the models."""
+    name: str
+    parent: int | None
+    """The champion whose network it started from; None: it began anew."""
+    labels: dict[str, int]
+    """Labels learnt from, by provenance."""
+    left_out: dict[str, int]
+    """Labelled cases that are not learnt from, by reason: frozen, ai-only, unreadable value, copy of a frozen case."""
+    learn: LearnResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRequest(StoreRequest):
+    """Do the jobs that wait, one at a time, until stopped."""
+
+    queue: str | None = None
+    """Redis that tells of jobs (redis://host:6379/0; default: MEDLOOP_QUEUE, or a file in the workspace)."""
+    once: bool = False
+    """End when no job waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerResult:
+    """What was done until it was stopped."""
+
+    done: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest(StoreRequest):
+    """Serve the web pages and the API, and do the jobs."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 is every one of this machine."""
+    port: int = 8765
+    """The port to listen on; 0 takes a free one."""
+    prefix: str = ""
+    """The path below which a reverse proxy offers the server, such as /medloop."""
+    queue: str | None = None
+    """Redis that tells of jobs (redis://host:6379/0; default: MEDLOOP_QUEUE, or a file in the workspace)."""
+    workers: int = 1
+    """Worker processes, each with one job at a time; 0 where medloop worker runs by itself."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("workers", self.workers, (0, 64))
+        _in_range("port", self.port, (0, 65535))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeResult:
+    """Where it listened, until it was stopped."""
+
+    url: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteRequest(StoreRequest):
+    """Judge a challenger beside the champion on the frozen test cases, and promote it if the gate lets it through."""
+
+    challenger: str = ""
+    """The number or name of a model (default: the newest challenger)."""
+    force: bool = False
+    """Promote it whatever the gate says; needs --reason, and is recorded."""
+    reason: str = ""
+    """Why, in words."""
+    by: str = "command line"
+    """Who decides."""
+    out: str | None = None
+    """Where to write the page that compares both models (default: not written)."""
+    auto: bool = False
+    """Promote only where the settings let that be done without a person; the verdict is the answer, whatever it is."""
+    renew: bool = False
+    """First draw a new frozen test set among patients nobody has read yet; the old one may be learnt from then."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a number that makes no sense."""
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteResult:
+    """What the gate said, and what was done."""
+
+    decision: str
+    """``promoted``, ``refused`` or ``needs-person``."""
+    forced: bool
+    challenger: int
+    name: str
+    champion: str | None
+    """The champion before."""
+    reasons: list[str]
+    gain: dict[str, Json] | None
+    """``metric``, ``champion``, ``challenger``, ``difference``, ``low`` (the bound) over all cases."""
+    groups: list[dict[str, Json]]
+    """The same of every class and subgroup that can veto, with ``margin`` and ``worse``."""
+    look: int | None
+    """Which look at this test set it was; None: it was not looked at."""
+    looks_allowed: int
+    cases: int
+    patients: int
+    left_out: dict[str, int]
+    """Frozen cases that do not count, by reason."""
+    page: str | None
+    """The page that compares both models, where it was asked for."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackRequest(StoreRequest):
+    """Make the former champion champion again, exactly as it was."""
+
+    to: str = ""
+    """The number or name of a model that was champion before (default: the last one)."""
+    reason: str = ""
+    """Why, in words."""
+    by: str = "command line"
+    """Who decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackResult:
+    """Who is champion again, instead of whom."""
+
+    champion: int
+    name: str
+    instead_of: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsRequest(StoreRequest):
+    """Every model version with its state and figures, and what more labels would bring."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsResult:
+    """The models, newest first, and the curve of their figures against the labels they learnt from."""
+
+    champion: str | None
+    models: list[dict[str, Json]]
+    """``id``, ``name``, ``state``, ``family``, ``created``, ``labels``, ``parent``, ``figure`` (metric) and ``judged`` on what,
+    ``decision`` and ``reason`` of the last decision, ``card`` (path)."""
+    metric: str
+    curve: list[dict[str, Json]]
+    """``labels``, ``figure``, ``low``, ``high``, ``model``."""
+    forecast: dict[str, Json] | None
+    """``labels``, ``figure``, ``low``, ``high``, ``best``; None where too few models tell."""
+    labels: int
+    """Labels that could be learnt from now."""
+    looks: int
+    looks_allowed: int
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorRequest(StoreRequest):
+    """Has anything drifted: the images, the proposals, the agreement with readers, by site and scanner?"""
+
+    days: int = 30
+    """How many days back from now are compared with the time before."""
+    out: str | None = None
+    """Where to write a page of it (default: not written)."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("days", self.days, (1, 3650))
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorResult:
+    """``alarms``: what changed, each with ``what`` (images, proposals, agreement), ``where``, ``p`` (after Holm), ``says``."""
+
+    alarms: list[dict[str, Json]]
+    checks: list[dict[str, Json]]
+    """All that was compared: ``what``, ``where``, cases ``before``, ``here``, ``effect``, ``p``, ``p_holm``, ``alarm``, ``says``."""
+    series: list[dict[str, Json]]
+    """The course by weeks: ``week``, ``where``, ``cases``, ``confidence``, ``unlike``, ``agreement``, ``labels``."""
+    days: int
+    page: str | None
+    says: str
+
+
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -402,6 +784,176 @@ def listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
+@dataclass(frozen=True, kw_only=True)
+class QueueRequest(StoreRequest):
+    """What is read next: arrange the worklist by what the model would learn, and show its beginning."""
+
+    order: str | None = None
+    """useful (what the model would learn most from), urgency, arrival or newest (default: the setting order)."""
+    limit: int = 20
+    """How many cases to show."""
+    after: str | None = None
+    """Show those that follow: what the page before printed."""
+    reader: str | None = None
+    """Leave out what this reader has read already."""
+    adjudicate: bool = False
+    """Show what readers did not agree on."""
+    only_list: bool = False
+    """Show the list as it is, without arranging it anew."""
+    seed: int = 0
+    """Seed of everything random."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("limit", self.limit, (1, 1000))
+        _in_range("seed", self.seed, SEEDS)
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueResult:
+    """The beginning of the worklist."""
+
+    order: str
+    arranged: int
+    """How many studies were given a place by what the model would learn from them."""
+    cases: list[dict[str, Json]]
+    """``case_id``, ``state``, ``urgency``, ``priority``, ``blind``, ``arrived``, ``modality``, ``site``, ``label``, ``confidence``,
+    ``decision`` (null where nothing is proposed or the case is read blind), ``why`` it is here."""
+    after: str | None
+    """What to give to --after for those that follow; null: there are no more."""
+    waiting: dict[str, int]
+    """How many studies wait, by state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckRequest(StoreRequest):
+    """Find labels that are probably wrong, and send them back for a second look with the reason."""
+
+    most: int = 50
+    """At most so many second looks are asked for, the most suspicious first."""
+    dry_run: bool = False
+    """Say what is suspicious, and ask for nothing."""
+    seed: int = 0
+    """Seed of everything random."""
+    workers: int | None = None
+    """Processes for heavy work (default: one a core)."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for numbers that make no sense."""
+        _in_range("most", self.most, (1, 100_000))
+        _in_range("seed", self.seed, SEEDS)
+        _in_range("workers", self.workers, WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckResult:
+    """The labels that a second person should look at."""
+
+    labels: int
+    """Confirmed labels that were looked at."""
+    suspected: int
+    asked: int
+    """Second looks that were asked for."""
+    cases: list[dict[str, Json]]
+    """``case_id``, ``label``, ``likely``, ``probability`` of the label, ``author``, ``why``; the most suspicious first."""
+    by_class: dict[str, int]
+    """Suspected labels of each class."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementRequest(StoreRequest):
+    """How far readers agree with each other, and with the model where its proposal is hidden and where it is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementResult:
+    """Kappa with 95 % intervals (``kappa``, ``low``, ``high``, ``reason`` where there is none) of so many ``cases``."""
+
+    readers: list[dict[str, Json]]
+    """Every two readers ``a`` and ``b``: Cohen's kappa, and the share ``agreed``."""
+    all: dict[str, Json]
+    """All readers of cases that more than one read: Fleiss' kappa."""
+    shown: dict[str, Json]
+    """Readers and model where the proposal was shown."""
+    blind: dict[str, Json]
+    """Readers and model where it was hidden until the reader had committed."""
+    says: str
+    """Whether readers follow what they are shown, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest(StoreRequest):
+    """Say whether the audit trail is whole."""
+
+    do: str = "verify"
+    """What to do with the trail: verify."""
+    head: str | None = None
+    """An entry that was noted elsewhere, as NUMBER:HASH; the trail must contain it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditResult:
+    """A trail that is whole; ``head`` is worth noting where nobody who can write the database can write."""
+
+    entries: int
+    head: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupRequest(StoreRequest):
+    """Write database, images and models into a folder, while the server goes on."""
+
+    out: str
+    """The folder to write; it must be new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreRequest(StoreRequest):
+    """Bring a backup back into a workspace that has no records yet."""
+
+    src: str
+    """A folder that medloop backup wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupResult:
+    """``out``: the backup that was written, or the workspace that it was brought back to. ``head``: its trail's last entry."""
+
+    out: str
+    studies: int
+    blobs: int
+    models: int
+    bytes: int
+    head: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetRequest(StoreRequest):
+    """Delete one patient for good, or the images that are kept long enough."""
+
+    patient: str | None = None
+    """The patient's identifier, exactly as it came with the images."""
+    reason: str = ""
+    """Why, in words without identity; it stays in the audit trail."""
+    expired: bool = False
+    """Instead of a patient: delete the images of studies that were done longer ago than the setting keep_days."""
+    actor: str = "operator"
+    """Who asks for it, as the audit trail will say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetResult:
+    """What was deleted; ``models``: versions that may have learnt from it and still exist."""
+
+    studies: int
+    blobs: int
+    models: list[str]
+
+
 VERBS: dict[str, tuple[str, type[Any]]] = {
     "demo": ("Show the whole path on a sample collection", DemoRequest),
     "sample": ("Write a sample collection", SampleRequest),
@@ -410,7 +962,24 @@ VERBS: dict[str, tuple[str, type[Any]]] = {
     "evaluate": ("Judge a saved model on other data", EvaluateRequest),
     "compare": ("Compare two runs, case by case", CompareRequest),
     "predict": ("Propose labels for new images", PredictRequest),
+    "simulate": ("Say what asking for the right labels saves", SimulateRequest),
     "export": ("Write a run's split and predictions as CSV", ExportRequest),
+    "promote": ("Judge a challenger and promote it if it may be", PromoteRequest),
+    "rollback": ("Make the former champion champion again", RollbackRequest),
+    "models": ("List the model versions and what more labels would bring", ModelsRequest),
+    "monitor": ("Say what has drifted, and where", MonitorRequest),
+    "retrain": ("Learn a challenger from the confirmed labels", RetrainRequest),
+    "worker": ("Do the jobs that wait", WorkerRequest),
+    "serve": ("Serve the web pages, the API and the worker", ServeRequest),
+    "ingest": ("Take images and their labels into the store", IngestRequest),
+    "propose": ("Propose a label for every study that waits", ProposeRequest),
+    "queue": ("Say what is read next, and why", QueueRequest),
+    "recheck": ("Send labels that are probably wrong back for a second look", RecheckRequest),
+    "agreement": ("Say how far readers agree, with and without the model", AgreementRequest),
+    "audit": ("Say whether the audit trail is whole", AuditRequest),
+    "backup": ("Write database, images and models into a folder", BackupRequest),
+    "restore": ("Bring a backup back", RestoreRequest),
+    "forget": ("Delete one patient, or images kept long enough", ForgetRequest),
     "doctor": ("Say what is installed, what works, what is wrong", DoctorRequest),
 }
 """Every verb with its one line of help and its request. The module ``medloop.loop.<verb>`` holds the function of that name."""

@@ -1,13 +1,16 @@
-"""What doctor says of networks."""
+"""What doctor says of networks, and of a store."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
-from medloop import registry
+from medloop import registry, store
 from medloop.loop import doctor
 from medloop.networks import weights
+from medloop.workspace import Workspace
 
 
 def test_networks_and_weights_are_told():
@@ -42,3 +45,25 @@ def test_no_weights_at_hand_is_a_warning(monkeypatch, tmp_path):
 @pytest.mark.parametrize("library", ["torch", "torchvision", "timm", "lightning-fabric"])
 def test_versions_of_what_networks_need_are_recorded(library):
     assert doctor.versions()[library] != "missing"
+
+
+def test_a_store_is_looked_at_only_where_there_is_one(tmp_path: Path) -> None:
+    home = Workspace(tmp_path / "w")
+    assert doctor._records(home) == []
+    assert not (tmp_path / "w").exists()
+    opened = store.open(home.root)
+    store.jobs.add(opened, "propose", {}, "ann")
+    opened.close()
+    found = {each["what"]: each for each in doctor._records(home)}
+    assert (found["database"]["state"], found["blobs"]["state"]) == ("ok", "ok")
+    assert found["worker"]["state"] == "warning"
+    assert "medloop worker" in found["worker"]["fix"]
+
+
+def test_a_database_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    opened = store.open(tmp_path / "w")
+    with opened.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    opened.close()
+    found = {each["what"]: each for each in doctor._records(Workspace(tmp_path / "w"))}
+    assert found["database"]["state"] == "wrong"

@@ -24,6 +24,14 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "predict": ("model", "src"),
     "compare": ("a", "b"),
     "export": ("run",),
+    "ingest": ("src",),
+    "audit": ("do",),
+    "backup": ("out",),
+    "restore": ("src",),
+    "forget": ("patient",),
+    "simulate": ("src",),
+    "promote": ("challenger",),
+    "rollback": ("to",),
 }
 """The words of each verb that need no flag, in order."""
 

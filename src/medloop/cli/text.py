@@ -122,6 +122,29 @@ def _(result: r.ExportResult) -> str:
 
 
 @as_text.register
+def _(result: r.IngestResult) -> str:
+    lines = [f"{len(result.fresh)} new studies, {result.known} known already, {result.labels} labels, from {result.files} files."]
+    lines += [f"{result.replaced} studies gave way to more complete ones."] if result.replaced else []
+    lines += [f"{result.waiting} studies wait for more of their files."] if result.waiting else []
+    return "\n".join([*lines, *_reasons(result.rejected), *(f"Note: {each}" for each in result.warnings)])
+
+
+@as_text.register
+def _(result: r.ProposeResult) -> str:
+    lines = [
+        f"{result.cases} proposals by {result.model}: {result.accept} may be pre-filled, {result.person} need a person, "
+        f"{result.unlike} are too unlike what it learnt from.",
+        *(f"  {label}: {count}" for label, count in result.labels.items()),
+        *(f"Note: {each}" for each in result.warnings),
+    ]
+    promise = result.promise
+    if promise["threshold"] is not None and not result.warnings:
+        share, sure = f"{100 * promise['rate']:.3g} %", f"{100 * promise['confidence']:.3g} %"
+        lines.append(f"At most {share} of the pre-filled labels are wrong, with {sure} confidence. {promise['why']}")
+    return "\n".join(lines)
+
+
+@as_text.register
 def _(result: r.SampleResult) -> str:
     return (
         f"Wrote {result.files} files of {result.patients} patients ({result.studies} studies) in {result.seconds:.0f} s.\n"
@@ -141,6 +164,131 @@ def _(result: r.DemoResult) -> str:
             f"\nAll in {result.seconds:.0f} s. Open the report in a browser:\n  {result.report}",
         ]
     )
+
+
+@as_text.register
+def _(result: r.QueueResult) -> str:
+    waiting = ", ".join(f"{count} {state}" for state, count in result.waiting.items() if count)
+    lines = [f"Waiting: {waiting or 'nothing'}. By {result.order}:"]
+    lines += [f"  case {each['case_id']:<6} {each['state']:12} {_proposal(each)}" for each in result.cases]
+    return "\n".join([*lines, *([f"More: --after {result.after}"] if result.after else [])])
+
+
+def _proposal(row: dict[str, Any]) -> str:
+    """What is proposed of a case of the worklist, and why it is there."""
+    if row["blind"]:
+        said = "read blind"
+    elif row["label"]:
+        said = row["label"] if row["confidence"] is None else f"{row['label']} {100 * row['confidence']:.0f} %"
+    else:
+        said = "nothing proposed"
+    return "; ".join(filter(None, (said, row["why"])))
+
+
+@as_text.register
+def _(result: r.RecheckResult) -> str:
+    lines = [f"{result.labels} labels: {result.suspected} are probably wrong; {result.asked} second looks asked for."]
+    return "\n".join(
+        [*lines, *_some("labels to look at again", [f"case {each['case_id']}: {each['why']}" for each in result.cases])]
+    )
+
+
+@as_text.register
+def _(result: r.AgreementResult) -> str:
+    rows = [(f"{each['a']} and {each['b']}", each) for each in result.readers]
+    rows += [("all readers", result.all), ("with the model, shown", result.shown), ("with the model, blind", result.blind)]
+    lines = []
+    for name, row in rows:
+        between = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+        told = row["reason"] if row["kappa"] is None else f"kappa {row['kappa']:.2f}{between}"
+        lines.append(f"{name}: {told}, {row['cases']} cases")
+    return "\n".join([*lines, result.says])
+
+
+@as_text.register
+def _(result: r.SimulateResult) -> str:
+    hours = result.hours
+    lines = [
+        f"With all {result.labels} labels: AUC {result.full_auc:.3f}. {100 * result.goal:.1f} % of it takes",
+        f"  {100 * result.labels_needed:5.1f} % of the labels when they are asked for ({hours['asked']:g} hours of reading)",
+        f"  {100 * result.labels_needed_random:5.1f} % when they are taken at random ({hours['random']:g} hours)",
+        f"Saved: {hours['saved']:g} hours at {result.reading_seconds:g} s a case.",
+        *(f"Note: {each}" for each in result.warnings),
+    ]
+    return "\n".join([*lines, f"Report: {result.report}"])
+
+
+@as_text.register
+def _(result: r.RetrainResult) -> str:
+    labels = ", ".join(f"{count} {name}" for name, count in result.labels.items())
+    lines = [f"Challenger {result.challenger} ({result.name}) learnt from {labels} labels."]
+    lines += [f"  not learnt from: {count} {reason}" for reason, count in result.left_out.items() if count]
+    return "\n".join([*lines, as_text(result.learn)])
+
+
+@as_text.register
+def _(result: r.WorkerResult) -> str:
+    return f"{result.done} jobs done, {result.failed} failed, in {result.seconds:.0f} s."
+
+
+@as_text.register
+def _(result: r.ServeResult) -> str:
+    return f"Served {result.url} for {result.seconds:.0f} s."
+
+
+@as_text.register
+def _(result: r.AuditResult) -> str:
+    return f"The trail is whole: {result.entries} entries.\nIts head, worth noting elsewhere: {result.head}"
+
+
+@as_text.register
+def _(result: r.BackupResult) -> str:
+    held = f"{result.studies} studies, {result.blobs} blobs, {result.models} models, {result.bytes / 1e6:.1f} MB"
+    return f"{held}: {result.out}\nHead of the trail: {result.head}"
+
+
+@as_text.register
+def _(result: r.ForgetResult) -> str:
+    lines = [f"Deleted {result.blobs} blobs of {result.studies} studies. The audit trail stays whole."]
+    if result.models:
+        lines.append(f"Models that may have learnt from them still exist: {', '.join(result.models)}.")
+    return "\n".join([*lines, "Backups made before still hold them: delete those when their time is over."])
+
+
+@as_text.register
+def _(result: r.PromoteResult) -> str:
+    before = f" instead of {result.champion}" if result.champion else ""
+    told = {"promoted": f"{result.name} is champion now{before}.", "refused": f"{result.name} is refused."}
+    lines = [told.get(result.decision, f"A person decides about {result.name}."), *(f"  {each}" for each in result.reasons)]
+    lines += [
+        f"  {each['group']} ({each['cases']}): {each['champion']:.3f} to {each['challenger']:.3f}"
+        + (" worse" if each["worse"] else "")
+        for each in result.groups
+    ]
+    lines += [f"  not counted: {count} frozen cases, {why}" for why, count in result.left_out.items()]
+    return "\n".join([*lines, *([f"Page: {result.page}"] if result.page else [])])
+
+
+@as_text.register
+def _(result: r.RollbackResult) -> str:
+    return f"{result.name} is champion again" + (f" instead of {result.instead_of}." if result.instead_of else ".")
+
+
+@as_text.register
+def _(result: r.ModelsResult) -> str:
+    lines = [f"  {'':3} {'model':34} {'state':10} {'labels':>6} {result.metric or 'figure':>8}  decision"]
+    for row in result.models:
+        value = _number((row["figure"] or {}).get("value"))
+        decision = f"{row['decision'] or ''}{' (forced)' if row['forced'] else ''}"
+        lines.append(f"  {row['id']:3} {row['name']:34} {row['state']:10} {row['labels']:6} {value}  {decision}")
+    looks = f"The frozen test set has been looked at {result.looks} of {result.looks_allowed} times."
+    return "\n".join([*(lines if result.models else []), result.says, looks])
+
+
+@as_text.register
+def _(result: r.MonitorResult) -> str:
+    lines = [f"Alarm: {each['says']}" for each in result.alarms] or [result.says]
+    return "\n".join([*lines, *([f"Page: {result.page}"] if result.page else [])])
 
 
 @as_text.register

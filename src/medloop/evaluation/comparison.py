@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
-from medloop.evaluation import intervals, weighted
+from medloop.evaluation import gains, intervals, weighted
 from medloop.evaluation.intervals import Statistic
 from medloop.types import Array, Floats, Integers, Json, Target, TargetKind
 
@@ -45,6 +45,7 @@ class Difference:
         return asdict(self)
 
 
+_TWO = Target(TargetKind.BINARY, ("no", "yes"))
 _LOWER_IS_BETTER = {"ece", "brier", "mae", "rmse"}
 _LOWER_SO_BEGUN = ("hd95_", "mae_", "diameter_error_", "centre_distance_", "shown_false")
 
@@ -155,30 +156,13 @@ def _tests(target: Target, a: Side, b: Side, values: Array, patients: Integers) 
 
 def delong(truth: Array, first: Floats, second: Floats, patients: Integers) -> float | None:
     """Two-sided p of equal AUCs; None where the difference has no variance but is not 0."""
-    ones, zeros = np.flatnonzero(truth), np.flatnonzero(~truth)
-    _, member = np.unique(patients, return_inverse=True)
-    count = int(member.max()) + 1
-    parts = []
-    for scores in (first, second):
-        ranks = stats.rankdata(scores)
-        above = (ranks[ones] - stats.rankdata(scores[ones])) / len(zeros)
-        below = 1 - (ranks[zeros] - stats.rankdata(scores[zeros])) / len(ones)
-        parts.append((above, below))
-    (above_a, below_a), (above_b, below_b) = parts
-    difference = float(np.mean(above_b) - np.mean(above_a))
-    share_one = np.bincount(member[ones], above_b - above_a - difference, count) / len(ones)
-    share_zero = np.bincount(member[zeros], below_b - below_a - difference, count) / len(zeros)
-    groups_one, groups_zero = len(np.unique(member[ones])), len(np.unique(member[zeros]))
-    if min(groups_one, groups_zero) < 2:
+    one, two = (np.stack([scores, scores], axis=1) for scores in (first, second))
+    gain = gains.of_aucs(_TWO, np.asarray(truth, dtype=np.int64), one, two, patients)
+    if gain is None or gain.patients < 2:
         return None
-    variance = (
-        groups_one / (groups_one - 1) * share_one @ share_one
-        + groups_zero / (groups_zero - 1) * share_zero @ share_zero
-        + 2 * count / max(1, count - 1) * share_one @ share_zero
-    )
-    if variance <= 1e-18:
-        return 1.0 if abs(difference) < 1e-12 else None
-    return float(2 * stats.norm.sf(abs(difference) / np.sqrt(variance)))
+    if gain.variance <= 1e-18:
+        return 1.0 if abs(gain.difference) < 1e-12 else None
+    return float(2 * stats.norm.sf(abs(gain.difference) / np.sqrt(gain.variance)))
 
 
 def mcnemar(first: Array, second: Array, patients: Integers) -> float | None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from medloop.evaluation import intervals
+from medloop.evaluation import intervals, selective
 from medloop.types import Array, Floats, Integers, Json, Target, TargetKind
 
 RISKS = (0.05, 0.10, 0.20)
@@ -245,17 +245,11 @@ def bounded_threshold(confidence: Floats, mistakes: Array, patients: Integers, r
     Clopper-Pearson's upper bound with error ``tail``, patients counted as in `intervals.effective_cases`. The grid of
     thresholds depends on the confidences only, never on the mistakes. None where even the strictest fails.
     """
-    order = np.argsort(-confidence, kind="stable")
     needed = np.log(tail) / np.log1p(-risk)
-    sizes = np.unique(np.linspace(min(2.5 * needed, len(order)), len(order), _STEPS).astype(np.int64))
+    sizes = np.unique(np.linspace(min(2.5 * needed, len(confidence)), len(confidence), _STEPS).astype(np.int64))
     passed = None
-    for size in sizes[sizes >= needed]:
-        below = float(confidence[order[size - 1]])
-        accepted = confidence >= below
-        share = float(np.mean(mistakes[accepted]))
-        if len(np.unique(patients[accepted])) < intervals.FEWEST_PATIENTS:
-            continue
-        if intervals.upper_bound(share, intervals.effective_cases(mistakes[accepted], patients[accepted]), tail) > risk:
+    for tested in selective.tests(confidence, mistakes, patients, sizes[sizes >= needed], tail):
+        if tested.bound > risk:
             break
-        passed = below
+        passed = tested.threshold
     return 0.0 if passed is not None and passed <= confidence.min() else passed

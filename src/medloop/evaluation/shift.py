@@ -61,23 +61,24 @@ class Shift:
         )
 
 
-def compare(before: Floats, here: Floats, names: Sequence[str], seed: int = 0) -> Shift | None:
+def compare(before: Floats, here: Floats, names: Sequence[str], seed: int = 0, rounds: int | None = None) -> Shift | None:
     """Compare ``(n, D)`` with ``(m, D)``: a row for each independent patient. None where a side has fewer than `FEWEST` rows.
 
-    ``names``: of the first columns; only these are told as facts.
+    ``names``: of the first columns; only these are told as facts. ``rounds``: of dealing out anew; p is not below 1 in so many.
     """
     draw = np.random.default_rng(seed)
+    rounds = rounds or _ROUNDS
     one, two = (_some(np.asarray(rows, np.float64), draw) for rows in (before, here))
     if min(len(one), len(two)) < FEWEST:
         return None
     facts = _facts(one, two, names)
     rows = _standardised(np.concatenate([one, two]))
-    sides = np.zeros((len(rows), _ROUNDS + 1))
+    sides = np.zeros((len(rows), rounds + 1))
     sides[len(one) :, 0] = 1
-    for number in range(1, _ROUNDS + 1):
+    for number in range(1, rounds + 1):
         sides[:, number] = draw.permutation(sides[:, 0])
     found = _aucs(_told(rows, sides, draw.permutation(len(rows)) % _FOLDS), sides)
-    p = float((found[1:] >= found[0]).sum() + 1) / (_ROUNDS + 1)
+    p = float((found[1:] >= found[0]).sum() + 1) / (rounds + 1)
     auc = float(found[0])
     return Shift(auc, p, p <= ALPHA and auc >= MATTERS, facts, (len(before), len(here)))
 

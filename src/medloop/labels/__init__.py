@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, cast
 from medloop import registry
 from medloop.errors import InputError
 from medloop.labels import _lists, _truths
+from medloop.labels._cases import case_of
 from medloop.labels._labelled import LabelFormat, Labelled, Using
-from medloop.labels._words import NOTHING
+from medloop.labels._words import NOTHING, patient_of
 from medloop.requests import SourceRequest, listed
 
 if TYPE_CHECKING:
     from medloop.readers import Collection
 
-__all__ = ["NOTHING", "LabelFormat", "Labelled", "Using", "find", "read"]
+__all__ = ["NOTHING", "LabelFormat", "Labelled", "Using", "case_of", "find", "patient_of", "read"]
 
 
 _NO_LABEL = ("no-label-column", "which-label-column", "which-table")

@@ -115,14 +115,14 @@ def _gather(gathered: _Gathered, ref: ImageRef, found: Findings, image: Image) -
         gathered.marked.append(coco.of_mask(ref.name, found.mask, len(gathered.outlined.classes)))
     told: dict[str, float] = {}
     if gathered.outlined is not None and found.mask is not None:
-        told, units = _measured(found, image, gathered.outlined)
+        told, units = measured(found, image, gathered.outlined)
         gathered.units.update(units)
     elif gathered.boxed is not None and gathered.marked:
         told = _counted(gathered.marked[-1], gathered.boxed)
     gathered.rows.append((found.case, told | dict(found.measures), found.violations))
 
 
-def _measured(found: Findings, image: Image, target: Target) -> tuple[dict[str, float], dict[str, str]]:
+def measured(found: Findings, image: Image, target: Target) -> tuple[dict[str, float], dict[str, str]]:
     """The measures of a mask, and their units."""
     assert found.mask is not None
     grey, spacing = measures.grey(image), image.spacing_mm

@@ -49,20 +49,25 @@ class Seen:
 
 
 def collect(
-    request: SourceRequest | PredictRequest, means: Means, *, channels: Channels | None = None, keep: bool = True
+    request: SourceRequest | PredictRequest,
+    means: Means,
+    *,
+    channels: Channels | None = None,
+    keep: bool = True,
+    empty: bool = False,
 ) -> Collection:
     """Find images by their headers; several files make one as ``channels``, or else the request, says. Raises `InputError`.
 
-    With ``keep`` the next time opens only files that changed.
+    With ``keep`` the next time opens only files that changed. ``empty``: no image at all is no error.
     """
     channels = channels or Channels.of(*readers.channels_of(request.src, request.channels, request.case_by))
     masks = request.masks if isinstance(request, SourceRequest) else None
     cache = means.workspace.cache if keep else None
     with means.clock.stage("scan"):
         found = readers.collect(
-            request.src, images=request.images, masks=masks, cache=cache, compute=means.compute, tell=means.tell
+            request.src, images=request.images, masks=masks, cache=cache, empty=empty, compute=means.compute, tell=means.tell
         )
-        if channels is None:
+        if channels is None or not found.refs:
             return found
         return readers.join(found, channels, cache=cache, compute=means.compute, tell=means.tell)
 

@@ -22,22 +22,23 @@ from medloop.types import Dataset, ImageRef, Integers
 
 LEARNT = "learnt-from.json"
 _MOST = 0.5
-_PATIENTS = 1000
-"""The looks of at most so many patients are kept."""
+PATIENTS = 1000
+"""The looks of at most so many patients, and of as many images, are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """``pictures``: content hashes. ``volumes``, ``colour``: what the images were. ``modalities``: as far as they were known.
-    ``looks``: the appearance of their patients, or of some of them. ``channels``, ``case_by``: the flags by which several files
-    made one image; ``names``: its channels in order. ``values``: by the name of each target of masks what their files held for none
-    of the classes and for each."""
+    ``looks``: the appearance of their patients, or of some of them; ``each``: of some of the images one by one. ``channels``,
+    ``case_by``: the flags by which several files made one image; ``names``: its channels in order. ``values``: by the name of each
+    target of masks what their files held for none of the classes and for each."""
 
     pictures: frozenset[str] = frozenset()
     volumes: bool | None = None
     colour: bool | None = None
     modalities: tuple[str, ...] = ()
     looks: Appearance | None = None
+    each: Appearance | None = None
     channels: str | None = None
     case_by: str | None = None
     names: str | None = None
@@ -81,8 +82,10 @@ class Learnt:
         return told
 
 
-def learnt_from(dataset: Dataset, rows: Integers, request: SourceRequest, looks: Appearance | None = None) -> Learnt:
-    """What the cases ``rows`` are, how their files were put together, and how they look."""
+def learnt_from(
+    dataset: Dataset, rows: Integers, request: SourceRequest, looks: Appearance | None = None, each: Appearance | None = None
+) -> Learnt:
+    """What the cases ``rows`` are, how their files were put together, and how they look, patient by patient and one by one."""
     refs = [ref for row in rows for ref in dataset.cases[row].images]
     channels, case_by = channels_of(request.src, request.channels, request.case_by)
     return Learnt(
@@ -91,6 +94,7 @@ def learnt_from(dataset: Dataset, rows: Integers, request: SourceRequest, looks:
         colour=sum(ref.colour for ref in refs) > _MOST * len(refs),
         modalities=tuple(sorted({ref.modality for ref in refs if ref.modality is not None})),
         looks=looks,
+        each=each,
         channels=channels,
         case_by=case_by,
         names=next((ref.fact("channels") for ref in refs), None),
@@ -109,7 +113,8 @@ def to_bytes(learnt: Learnt) -> bytes:
         "case_by": learnt.case_by,
         "names": learnt.names,
         "values": {name: list(told) for name, told in learnt.values.items()},
-        "looks": [] if learnt.looks is None else as_text(learnt.looks, _PATIENTS),
+        "looks": [] if learnt.looks is None else as_text(learnt.looks, PATIENTS),
+        "each": [] if learnt.each is None else as_text(learnt.each, PATIENTS),
     }
     return json.dumps(content, indent=1).encode()
 
@@ -118,11 +123,11 @@ def read_learnt(folder: Path) -> Learnt:
     """What the model in ``folder``, already loaded and so known to be whole, learnt from. Raises `InputError`."""
     try:
         content = json.loads((folder / LEARNT).read_text(encoding="utf-8"))
-        looks = from_text(content.get("looks", []))
+        looks, each = from_text(content.get("looks", [])), from_text(content.get("each", []))
         kind = content["volumes"], content["colour"], tuple(content["modalities"])
         joined = {name: content.get(name) for name in ("channels", "case_by", "names")}
         values = {str(name): [int(each) for each in told] for name, told in content.get("values", {}).items()}
-        return Learnt(frozenset(content["pictures"]), *kind, looks, **joined, values=values)
+        return Learnt(frozenset(content["pictures"]), *kind, looks, each, **joined, values=values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "model-damaged",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medloop import families, recipes
 from medloop.compute.memory import PeakMemory
-from medloop.dataset import WHOSE, Findings, counts, rows, shortcuts, summary
+from medloop.dataset import WHOSE, Findings, appearance, counts, rows, shortcuts, summary
 from medloop.dataset.appearance import Appearance
 from medloop.evaluation import decisions, scores, subgroups
 from medloop.evaluation.decisions import Decided, Decision
@@ -28,7 +28,7 @@ from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve
 from medloop.loop._heat import Heater
 from medloop.loop._intake import Seen
-from medloop.loop._learnt import LEARNT, learnt_from, to_bytes
+from medloop.loop._learnt import LEARNT, PATIENTS, learnt_from, to_bytes
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import Lesson, Outcome
 from medloop.loop._shift import between, looks_of
@@ -65,7 +65,7 @@ def tell_run(asked: Asked, lesson: Lesson, outcome: Outcome, curve: Curve, clock
         before, shift = _looks(asked, lesson, outcome)
         result = replace(_result(asked, lesson, outcome, answers), shift=shift_told(shift, "test"))
     with clock.stage("report"), write_folder(asked.run) as folder:
-        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, asked.request, before)
+        learnt = learnt_from(dataset, outcome.fitted.out_of_fold.indices, asked.request, before, _each(asked, lesson, outcome))
         families.save(outcome.fitted.model, folder / "model", beside={LEARNT: to_bytes(learnt)})
         evidence = replace(_evidence(asked, lesson, outcome, answers, curve), shift=shift)
         if not dataset.target.kind.structured:
@@ -105,6 +105,14 @@ def _looks(asked: Asked, lesson: Lesson, outcome: Outcome) -> tuple[Appearance, 
         return before, None
     here = looks_of(survey.pictures, where[outcome.judged], dataset.patients[outcome.judged])
     return before, between(before, here, asked.request.seed)
+
+
+def _each(asked: Asked, lesson: Lesson, outcome: Outcome) -> Appearance:
+    """How the images learnt from look, one by one; of many some."""
+    learnt = outcome.fitted.out_of_fold.indices
+    if len(learnt) > PATIENTS:
+        learnt = np.random.default_rng(0).permutation(learnt)[:PATIENTS]
+    return appearance.appearance(asked.seen.survey.pictures, rows(lesson.dataset, asked.seen.survey)[learnt])
 
 
 def decided_by(fitted: Fitted, dataset: Dataset, probabilities: Floats) -> Decided:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -10,11 +11,15 @@ from pathlib import Path
 from pydicom.pixels import get_decoder
 from pydicom.uid import JPEG2000, HTJ2KLossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
-from medloop import registry
+from medloop import registry, store
 from medloop.compute.local import Compute, cores
+from medloop.errors import MedloopError
+from medloop.loop._health import health
 from medloop.loop._versions import LIBRARIES, versions
 from medloop.progress import QUIET, Progress
 from medloop.requests import DoctorRequest, DoctorResult
+from medloop.store import jobs
+from medloop.store.base import database_path
 from medloop.store.looks import looks_file
 from medloop.workspace import Workspace
 
@@ -36,6 +41,7 @@ def doctor(workspace: Workspace, request: DoctorRequest, tell: Progress = QUIET)
         _writable(workspace),
         _disk(workspace.root),
         _looks(),
+        *_records(workspace),
     ]
     return DoctorResult(healthy=all(each["state"] in ("ok", "warning") for each in checks), checks=checks, versions=found)
 
@@ -129,6 +135,29 @@ def _disk(root: Path) -> dict[str, str]:
             "disk", "warning", f"only {free:.0f} MB are free.", "Free some space, or name another place with --workspace DIR."
         )
     return _check("disk", "ok", f"{free / 1000:.0f} GB are free.")
+
+
+def _records(workspace: Workspace) -> list[dict[str, str]]:
+    """The database, blobs and workers of a workspace that has a store; nothing of one that has none, and nothing is made."""
+    if not database_path(workspace.root).is_file() and not os.environ.get("MEDLOOP_DATABASE"):
+        return []
+    try:
+        opened = store.open(workspace.root)
+    except MedloopError as error:
+        return [_check("database", "wrong", error.got, error.fix)]
+    try:
+        signs = {each.what: each for each in health(opened, workspace.root)}
+        waiting = len(jobs.every(opened, ("queued", "running")))
+    finally:
+        opened.close()
+    found = []
+    for what in ("database", "blobs"):
+        sign = signs[what]
+        fix = "" if sign.well else "Start it, or mend MEDLOOP_DATABASE and MEDLOOP_BLOBS."
+        found.append(_check(what, "ok" if sign.well else "wrong", f"{sign.says}.", fix))
+    state = "ok" if signs["worker"].well or not waiting else "warning"
+    fix = "" if state == "ok" else "Run medloop serve, or medloop worker."
+    return [*found, _check("worker", state, f"{signs['worker'].says}; {waiting} jobs wait or run.", fix)]
 
 
 def _looks() -> dict[str, str]:

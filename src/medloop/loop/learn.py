@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from medloop.compute import Compute
 from medloop.compute.memory import PeakMemory
 from medloop.dataset import Options, build, rows
 from medloop.errors import Refused
+from medloop.labels import Labelled
 from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve, learning_curve
 from medloop.loop._dry_run import foresee
@@ -22,6 +25,7 @@ from medloop.loop._runs import new_folder
 from medloop.loop._start import planner, recipe_for, recipe_of, structured
 from medloop.loop._telling import Asked, tell_run
 from medloop.progress import QUIET, Progress
+from medloop.readers import Collection
 from medloop.requests import DryRunResult, LearnRequest, LearnResult, seconds_of
 from medloop.types import Dataset, Recipe
 from medloop.workspace import Workspace, ready_for
@@ -29,6 +33,8 @@ from medloop.workspace import Workspace, ready_for
 _CURVE_SHARE = 0.93
 _GRACE_S = 5.0
 """A budget that is missed by so little is tried all the same."""
+Source: TypeAlias = Callable[[Means], tuple[Collection, Labelled]]
+"""Where images and their labels come from: files, or the store."""
 
 
 def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -> LearnResult | DryRunResult:
@@ -36,6 +42,16 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
 
     Raises `InputError` for wrong input or flags, and `Refused` for a leak into the test split or too few examples.
     """
+
+    def files(means: Means) -> tuple[Collection, Labelled]:
+        collection = collect(request, means)
+        return collection, labels.read(collection, request, labels_with(means))
+
+    return learn_from(files, workspace, request, tell)
+
+
+def learn_from(source: Source, workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -> LearnResult | DryRunResult:
+    """As `learn`, from images and labels that ``source`` gives."""
     clock = Clock(seconds_of(request.budget))
     recipe = recipe_of(workspace, request)
     options = Options.of(request)
@@ -46,8 +62,7 @@ def learn(workspace: Workspace, request: LearnRequest, tell: Progress = QUIET) -
             return foresee(request, recipe, means)
         workspace.ready()
         ready_for(run)
-        collection = collect(request, means)
-        labelled = labels.read(collection, request, labels_with(means))
+        collection, labelled = source(means)
         recipe = recipe_for(workspace, request, labelled)
         plan = planner(recipe, structured(request, labelled))
         seen = look([case.images[0] for case in labelled.cases], plan, means)

@@ -75,13 +75,14 @@ def collect(
     images: str | None = None,
     masks: str | None = None,
     cache: Path | None = None,
+    empty: bool = False,
     compute: Compute,
     tell: Progress = QUIET,
 ) -> Collection:
     """Find every image in a folder, file or ``.npz`` by its header; nothing is decoded.
 
     ``images``, ``masks``: globs that say which files are images and which are their masks. ``cache``: folder in which scans are
-    kept. Raises `InputError` for a source that is missing or holds no image at all.
+    kept. Raises `InputError` for a source that is missing, or (unless it may be ``empty``) holds no image at all.
     """
     path = Path(src).expanduser()
     if not path.exists():
@@ -93,13 +94,15 @@ def collect(
         )
     path = path.resolve()
     root, seen = _listed(path, cache, tell)
+    if not seen and not empty:
+        raise _no_files(path)
     tables = tuple(Path(each.path) for each in seen if _walk.is_table(each.name) and not each.reason)
     asides = _masks.find(root, seen, masks)
     aside = {each.path for each in asides}
     rejected, candidates = _sieved([each for each in seen if each.path not in aside], images)
     scans, refused = _scanned([*candidates, *asides], cache, compute, tell)
     made, beside = _assembled(scans, without=aside), _assembled(scans, only=aside)
-    if not made.refs:
+    if not made.refs and not empty:
         raise _nothing(path, seen, [*rejected, *refused, *made.rejected], images)
     return Collection(
         root=root,
@@ -158,14 +161,16 @@ def _listed(path: Path, cache: Path | None, tell: Progress) -> tuple[Path, list[
         for each in _walk.walk(path, aside=_own(path, cache)):
             seen.append(each)
             tick(1)
-    if not seen:
-        raise InputError(
-            "empty-source",
-            got=f"The folder {path} is empty.",
-            allowed=f"A folder with {_FORMATS}.",
-            fix="Name the folder that holds the images.",
-        )
     return path, seen
+
+
+def _no_files(path: Path) -> InputError:
+    return InputError(
+        "empty-source",
+        got=f"The folder {path} is empty.",
+        allowed=f"A folder with {_FORMATS}.",
+        fix="Name the folder that holds the images.",
+    )
 
 
 def _own(root: Path, cache: Path | None) -> Path | None:

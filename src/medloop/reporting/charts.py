@@ -179,6 +179,26 @@ def learning(name: str, title: str, says: str, points: Sequence[CurvePoint], lab
         return _draw(figure, name, title, says)
 
 
+def against_labels(name: str, title: str, says: str, rows: Sequence[Mapping[str, float]], goal: float) -> Chart:
+    """AUC of labels asked for beside that of labels taken at random, by the number of labels; bands: lowest to highest seed."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(6.4, 4.0)
+        x = [row["labels"] for row in rows]
+        for number, (key, label) in enumerate((("asked", "asked for"), ("random", "at random"))):
+            low, high = ([row[f"{key}_{end}"] for row in rows] for end in ("low", "high"))
+            axes.fill_between(x, low, high, color=SERIES[number], alpha=0.15, linewidth=0)
+            axes.plot(x, [row[key] for row in rows], color=SERIES[number], linestyle=DASHES[number], linewidth=1.8, label=label)
+        axes.axhline(goal, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)), label="goal")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.minorticks_off()
+        middle = sorted(row["random"] for row in rows)[len(rows) // 5]
+        axes.set_ylim(min(middle, goal) - 0.02, 1.002)
+        axes.set(xlabel="labels (each step on the axis multiplies)", ylabel="AUC on the test split")
+        axes.legend(loc="lower right")
+        return _draw(figure, name, title, says)
+
+
 def search(name: str, title: str, says: str, values: Sequence[float], label: str) -> Chart:
     """Each trial's figure, and the best so far."""
     with mpl.rc_context(_STYLE):
@@ -305,3 +325,47 @@ def _dots(axes: Axes, x: Array, y: Array, most: int = 1500) -> None:
     """Points, of very many an even choice."""
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).astype(np.int64))
     axes.plot(x[chosen], y[chosen], "o", color=SERIES[0], alpha=0.55, markersize=4, markeredgewidth=0)
+
+
+def course(
+    name: str,
+    title: str,
+    says: str,
+    lines: Mapping[str, Sequence[tuple[int, float]]],
+    axes_say: tuple[Sequence[str], str],
+) -> Chart:
+    """Something week by week: under each name points ``(number of the week, value)``. ``axes_say``: the weeks' names, the label."""
+    weeks, label = axes_say
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.2)
+        for number, (what, points) in enumerate(lines.items()):
+            colour, dash = SERIES[number % len(SERIES)], DASHES[number // 2 % len(DASHES)]
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.8, linestyle=dash, marker="o", markersize=3, label=what)
+        step = max(1, len(weeks) // 6)
+        axes.set_xticks(range(0, len(weeks), step), [weeks[at].split("-")[1] for at in range(0, len(weeks), step)])
+        axes.set(xlabel="week", ylabel=label, ylim=(0, None))
+        if len(lines) > 1:
+            axes.legend(loc="best")
+        return _draw(figure, name, title, says)
+
+
+def growth(
+    name: str,
+    title: str,
+    says: str,
+    points: Sequence[tuple[int, Metric]],
+    expected: tuple[int, Metric] | None,
+    label: str,
+) -> Chart:
+    """A figure against the number of labels, with intervals; ``expected``: a forecast, as an open dot."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(4.8, 3.6)
+        for number, (labels, metric) in enumerate([*points, *([expected] if expected else [])]):
+            forecast = number == len(points)
+            colour = SERIES[1] if forecast else SERIES[0]
+            if metric.low is not None and metric.high is not None:
+                axes.plot([labels] * 2, [metric.low, metric.high], color=colour, linewidth=1.2)
+            axes.plot(labels, metric.value, "o", color=colour, markersize=6, markerfacecolor="none" if forecast else colour)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set(xlabel="labels learnt from", ylabel=label)
+        return _draw(figure, name, title, says)

@@ -1,0 +1,59 @@
+"""Rows of tables to values and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+
+from medloop.errors import InputError
+
+T = TypeVar("T")
+Row: TypeAlias = Mapping[Any, Any]
+"""Columns by name."""
+_MANY = 500
+"""As many values as one statement asks for on every database."""
+
+
+def said(row: Any) -> dict[str, Any]:
+    """A new row's columns, without the number that the store gives."""
+    return {item.name: getattr(row, item.name) for item in dataclasses.fields(row) if item.name != "id"}
+
+
+def made(kind: type[T], row: Row) -> T:
+    """A value of this class from a row that has its columns, and perhaps more."""
+    return kind(**{item.name: row[item.name] for item in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+
+def add(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> int:
+    """Insert one row; returns its number."""
+    return int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
+
+
+def one(connection: sa.Connection, table: sa.Table, number: int, what: str) -> Row:
+    """The row of that number. Raises `InputError`."""
+    row = None
+    if -(2**31) <= number < 2**31:
+        row = connection.execute(sa.select(table).where(table.c.id == number)).mappings().one_or_none()
+    if row is None:
+        raise InputError(
+            f"no-such-{what}",
+            got=f"There is no {what} {number}.",
+            allowed=f"The number of a {what} in the store.",
+            fix="Look at the list and choose one of it.",
+        )
+    return dict(row)
+
+
+def parts(values: Iterable[int]) -> Iterator[Sequence[int]]:
+    """The values in lots small enough for one statement."""
+    every = list(values)
+    for start in range(0, len(every), _MANY):
+        yield every[start : start + _MANY]
+
+
+def pairs(rows: Iterable[Any]) -> dict[Any, Any]:
+    """Rows of two columns as a mapping from the first to the second."""
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,66 @@
+"""What every answer says to the browser: nothing from other hosts, no frames, no guessing of types, pages are not kept."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from medloop.web.assets import assets
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; font-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_ALWAYS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Headers:
+    """Adds the headers; an answer that says itself how long it may be kept keeps that."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers.setdefault(name, value)
+                path = scope["path"].removeprefix(scope.get("root_path", ""))
+                if path.startswith(f"{assets()}/") and message["status"] == HTTPStatus.OK:
+                    headers.setdefault("Cache-Control", "public, max-age=31536000, immutable")
+                headers.setdefault("Cache-Control", "no-store" if "etag" not in headers else "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class Below:
+    """Says below which path a reverse proxy offers the server, whether or not the proxy takes the path off."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if self._prefix and scope["type"] == "http":
+            path = scope["path"]
+            whole = path if path == self._prefix or path.startswith(f"{self._prefix}/") else self._prefix + path
+            scope = {**scope, "root_path": self._prefix, "path": whole}
+        await self._app(scope, receive, send)

@@ -1,0 +1,363 @@
+"""What a reader says, as JSON: reviews, their undoing, drafts, and which case comes next. The review page uses these routes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import numpy as np
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from medloop import readers
+from medloop.errors import InputError, Refused
+from medloop.loop.queue import WAITING
+from medloop.store import drafts, proposals, reviews, studies
+from medloop.store.records import Account, ReviewRow, StudyRow
+from medloop.types import Json
+from medloop.web.pages import url
+from medloop.web.pictures import addresses
+from medloop.web.security import Reader
+from medloop.web.shown import Question, asked, findings, unaided, words
+from medloop.web.site import Here, Number, Site
+from medloop.wire import to_json
+from medloop.writers import nifti, png
+
+router = APIRouter(prefix="/api", tags=["reading"])
+_MOST_DRAFT = 4_000_000
+_AT_ONCE = 30
+_PAGES = 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Runs(_Strict):
+    """An outline: ``runs`` is value, count, value, count, ... over the slices of ``shape`` (Z, Y, X)."""
+
+    shape: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=3, max_length=3)]
+    runs: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=2_000_000)]
+
+
+class Box(_Strict):
+    """A box by its edges in voxels of the image as read: voxel i covers i to i + 1."""
+
+    z0: Annotated[float, Field(allow_inf_nan=False)]
+    y0: Annotated[float, Field(allow_inf_nan=False)]
+    x0: Annotated[float, Field(allow_inf_nan=False)]
+    z1: Annotated[float, Field(allow_inf_nan=False)]
+    y1: Annotated[float, Field(allow_inf_nan=False)]
+    x1: Annotated[float, Field(allow_inf_nan=False)]
+    kind: Annotated[int, Field(ge=0, le=253)] = 0
+    score: float | None = None
+
+
+class Reading(_Strict):
+    """A review. ``seen``: the case's last review when the page was drawn. ``mask``, ``boxes``: only where changed."""
+
+    action: Literal["accept", "correct", "reject", "unsure"]
+    value: str | float | dict[str, float] | None = None
+    reason: Annotated[str, Field(max_length=2000)] = ""
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    proposal: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e7)] | None = None
+    mask: Runs | None = None
+    boxes: Annotated[list[Box], Field(max_length=1000)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which studies a reader wants to see, and in which order; the address of every page of theirs carries it on."""
+
+    order: str = "useful"
+    state: str = ""
+    modality: str = ""
+    site: str = ""
+    text: str = ""
+
+    @property
+    def address(self) -> str:
+        """As the end of an address, with what differs from the usual."""
+        plain = Wanted()
+        chosen = {
+            name: value
+            for name in ("order", "state", "modality", "site", "text")
+            if (value := getattr(self, name)) != getattr(plain, name)
+        }
+        return f"?{urlencode(chosen)}" if chosen else ""
+
+    def states(self, person: Account) -> tuple[str, ...]:
+        """The states meant: one, or all that wait for this reader."""
+        return (self.state,) if self.state else waiting(person)
+
+    def which(self, person: Account) -> studies.Filter:
+        """As the store asks."""
+        return studies.Filter(
+            states=self.states(person),
+            modality=self.modality or None,
+            site=self.site or None,
+            text=self.text.replace("\0", "") or None,
+        )
+
+
+def wanted(
+    order: Annotated[str, Query(max_length=20)] = "",
+    state: Annotated[str, Query(max_length=20)] = "",
+    modality: Annotated[str, Query(max_length=64)] = "",
+    site: Annotated[str, Query(max_length=200)] = "",
+    text: Annotated[str, Query(max_length=200)] = "",
+) -> Wanted:
+    """From an address."""
+    return Wanted(order=order or "useful", state=state, modality=modality, site=site, text=text)
+
+
+Which = Annotated[Wanted, Depends(wanted)]
+"""As an argument of a route: the list that the reader works through."""
+
+
+def waiting(person: Account) -> tuple[str, ...]:
+    """The states of cases that wait for somebody of this role."""
+    return (*WAITING, "adjudication") if adjudicates(person) else WAITING
+
+
+def adjudicates(person: Account) -> bool:
+    """Whether cases on which readers disagree are for this person."""
+    return person.role in ("adjudicator", "admin")
+
+
+def following(site: Site, person: Account, which: Wanted, besides: int = 0) -> StudyRow | None:
+    """The next case of the list that is on nobody's desk, with its images; None where nothing is left."""
+    after: str | None = None
+    for _ in range(_PAGES):
+        found = studies.page(site.store, which.order, which.which(person), _AT_ONCE, after)
+        free = [row for row in found.rows if row.id != besides and site.desk.free(row.id, person.name)]
+        half = [row.id for row in free if row.state == "reading"]
+        mine = {row.case_id for row in reviews.standing(site.store, half, author=person.name)} if half else set()
+        first = next((row for row in free if row.id not in mine), None)
+        if first is not None or found.after is None:
+            return first
+        after = found.after
+    return None
+
+
+@router.post("/cases/{case}/reviews", status_code=HTTPStatus.CREATED)
+def review(request: Request, person: Reader, site: Here, case: Number, said: Reading, which: Which) -> dict[str, Any]:
+    """Commit a review: the label, the trail and the study's state in one. Answers 409 where somebody else did since.
+
+    ``next`` of the answer is the page of the case that follows in the list asked for.
+    """
+    study = studies.get(site.store, case)
+    if study.state == "adjudication" and not adjudicates(person):
+        raise Refused(
+            "forbidden",
+            got="This case waits for an adjudicator.",
+            allowed="Adjudicators and admins.",
+            fix="Go on with the next case.",
+        )
+    standing = reviews.standing(site.store, [case])
+    hidden = unaided(study, standing, person.name)
+    proposal = proposals.latest(site.store, [case]).get(case)
+    question = asked(site.store, proposal)
+    new = ReviewRow(
+        case_id=case,
+        author=person.name,
+        action=said.action,
+        value=_value(said, question, hidden),
+        reason=said.reason.strip(),
+        findings=_findings(site, study, said, question, None if proposal is None else findings(proposal)),
+        proposal_id=None if hidden or proposal is None else proposal.id,
+        blind=hidden,
+        seconds=said.seconds,
+    )
+    if said.proposal is not None and not hidden and (proposal is None or proposal.id != said.proposal) and said.action == "accept":
+        raise _renewed()
+    kept = reviews.commit(site.store, new, said.seen)
+    told = proposal if hidden else None
+    after = following(site, person, which, case)
+    there = f"/next{which.address}" if after is None else f"/review/{after.id}{which.address}"
+    return {
+        "review": kept.id,
+        "said": words(kept.value) if kept.value is not None else kept.action,
+        "proposal": None if told is None else {"label": told.label, "confidence": told.confidence},
+        "next": url(request, there),
+    }
+
+
+@router.post("/reviews/undo")
+def undo(request: Request, person: Reader, site: Here) -> dict[str, Any]:
+    """Take back one's own last review, where nothing followed on that case."""
+    last = reviews.last_of(site.store, person.name)
+    if last is None:
+        raise InputError(
+            "no-review", got="You have no review that could be undone.", allowed="Your own last review.", fix="Go on reading."
+        )
+    reviews.undo(site.store, last.id, person.name)
+    return {"case": last.case_id, "page": url(request, f"/review/{last.case_id}"), "value": last.value}
+
+
+@router.get("/next")
+def following_case(
+    request: Request,
+    person: Reader,
+    site: Here,
+    which: Which,
+    besides: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> dict[str, Any]:
+    """Which case would come after this one, and the addresses of what its page shows, so that a browser may fetch them ahead."""
+    row = following(site, person, which, besides)
+    if row is None:
+        return {"case": None, "images": [], "marks": []}
+    whole = studies.get(site.store, row.id)
+    hidden = unaided(whole, reviews.standing(site.store, [row.id]), person.name)
+    found = findings(None if hidden else proposals.latest(site.store, [row.id]).get(row.id))
+    mask = found["mask"]
+    blobs = [mask["blob"]] if mask is not None and "blob" in mask else []
+    return {
+        "case": row.id,
+        "images": [url(request, each) for each in addresses(row.id, whole.refs)[:1]],
+        "marks": [url(request, f"/api/marks/{each}") for each in blobs],
+    }
+
+
+@router.get("/cases/{case}/draft")
+def draft(person: Reader, site: Here, case: Number) -> dict[str, Any]:
+    """What this reader had begun; empty where nothing is kept."""
+    return drafts.get(site.store, case, person.id) or {}
+
+
+@router.put("/cases/{case}/draft", status_code=HTTPStatus.NO_CONTENT)
+def keep_draft(request: Request, person: Reader, site: Here, case: Number, content: Annotated[dict[str, Any], Body()]) -> Response:
+    """Keep what this reader has begun, in place of what was kept before."""
+    if int(request.headers.get("content-length") or _MOST_DRAFT + 1) > _MOST_DRAFT:
+        raise InputError(
+            "draft-too-large", got="The draft is too large.", allowed=f"{_MOST_DRAFT} bytes.", fix="Commit it, or begin anew."
+        )
+    drafts.put(site.store, case, person.id, content)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.delete("/cases/{case}/draft", status_code=HTTPStatus.NO_CONTENT)
+def drop_draft(person: Reader, site: Here, case: Number) -> Response:
+    """Forget it."""
+    drafts.drop(site.store, case, person.id)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.get("/cases")
+def cases(
+    person: Reader,
+    site: Here,
+    which: Which,
+    after: Annotated[str, Query(max_length=200)] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> dict[str, Any]:
+    """The worklist: studies in this order; ``after`` of the answer asks for those that follow."""
+    found = studies.page(site.store, which.order, which.which(person), limit, after or None)
+    return {"cases": [plain(row) for row in found.rows], "after": found.after}
+
+
+@router.get("/cases/{case}")
+def one_case(person: Reader, site: Here, case: Number) -> dict[str, Any]:
+    """One study with its proposal, unless that must stay hidden from this reader, and its reviews."""
+    row = studies.get(site.store, case)
+    standing = reviews.standing(site.store, [case])
+    hidden = unaided(row, standing, person.name)
+    proposal = None if hidden else proposals.latest(site.store, [case]).get(case)
+    seen = [each for each in standing if each.author == person.name] if row.state == "reading" or hidden else standing
+    return {**plain(row), "proposal": to_json(proposal), "reviews": to_json(seen), "seen": reviews.head(site.store, case)}
+
+
+def plain(row: StudyRow) -> dict[str, Any]:
+    """A study as JSON, without the places of its files. Whether it is of the frozen test set is not for readers."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "patient": row.patient,
+        "site": row.site,
+        "scanner": row.scanner,
+        "modality": row.modality,
+        "arrived": row.arrived.isoformat(),
+        "state": row.state,
+        "why": row.why,
+        "urgency": row.urgency,
+        "images": len(row.refs),
+    }
+
+
+def _value(said: Reading, question: Question, hidden: bool) -> Json:
+    """The value as the store keeps it. Raises `InputError` for one that the question does not allow."""
+    value = said.value
+    if value is None or said.action in ("reject", "unsure"):
+        if hidden and said.action == "accept":
+            raise _wrong("nothing", question)
+        return None
+    if question.number:
+        try:
+            number = float(value) if isinstance(value, (str, float)) else math.nan
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise _wrong(str(value), question)
+        return number
+    if question.several:
+        if not isinstance(value, dict) or not set(value) <= set(question.classes):
+            raise _wrong(str(value), question)
+        return {name: 1.0 if value.get(name) else 0.0 for name in question.classes}
+    if not isinstance(value, str) or (question.classes and value not in question.classes) or not value.strip():
+        raise _wrong(str(value), question)
+    return value
+
+
+def _wrong(got: str, question: Question) -> InputError:
+    allowed = ", ".join(question.classes) if question.classes else "a number" if question.number else "a class"
+    return InputError("bad-value", got=f"The answer was {got[:200]!r}.", allowed=f"{allowed}.", fix="Choose one of these.")
+
+
+def _renewed() -> Refused:
+    return Refused(
+        "proposal-renewed",
+        got="A newer model has made another proposal since the page was drawn.",
+        allowed="Accepting the proposal that is current.",
+        fix="Load the page again and look at the new proposal.",
+    )
+
+
+def _findings(site: Site, study: StudyRow, said: Reading, question: Question, proposed: dict[str, Any] | None) -> dict[str, Any]:
+    """The outline and boxes that the reader drew, the outline as a blob."""
+    found: dict[str, Any] = {}
+    mask, boxes = ((proposed or {}).get(name) or {} for name in ("mask", "boxes"))
+    if said.mask is not None:
+        classes = list(mask.get("classes") or question.classes)
+        found[str(mask.get("target") or "masks")] = {"blob": _kept(site, study, said.mask), "classes": classes}
+    if said.boxes is not None:
+        each = [{**box.model_dump(exclude={"kind", "score"}), "class": box.kind} for box in said.boxes]
+        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or question.classes), "boxes": each}
+    return found
+
+
+def _kept(site: Site, study: StudyRow, mask: Runs) -> str:
+    """The blob of an outline, which must lie on the grid of the case's first image."""
+    grid = study.refs[0].shape if study.refs else (1, 1, 0, 0, 0)
+    depth = grid[0] if grid[2] == 1 and grid[0] > 1 else grid[2]
+    values, counts = np.array(mask.runs[::2], np.int64), np.array(mask.runs[1::2], np.int64)
+    if (
+        tuple(mask.shape) != (depth, *grid[3:])
+        or len(values) != len(counts)
+        or counts.sum() != math.prod(mask.shape)
+        or (values > 255).any()
+    ):
+        raise InputError(
+            "bad-outline",
+            got=f"The outline has the shape {mask.shape}, or its runs do not fill it.",
+            allowed=f"Runs of values up to 255 that fill {[depth, *grid[3:]]}.",
+            fix="Load the page again and draw once more.",
+        )
+    drawn = np.repeat(values.astype(np.uint8), counts).reshape(mask.shape)
+    if depth == 1:
+        return site.store.blobs.put(png.mask_bytes(drawn[0]), ".png")
+    affine = readers.affine(studies.local(site.store, study).refs[0]) if grid[2] > 1 else None
+    return site.store.blobs.put(nifti.mask_bytes(drawn, affine, study.refs[0].spacing_mm), ".nii.gz")

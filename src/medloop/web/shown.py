@@ -1,0 +1,145 @@
+"""What a review page shows of a case: gathered from the store, with nothing of a proposal that must stay hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medloop.errors import Refused
+from medloop.store import Store, labels, proposals, reviews, settings, studies
+from medloop.store.records import LabelRow, ProposalRow, ReviewRow, StudyRow
+from medloop.types import Json, TargetKind
+
+_OPEN = ("ready", "proposed", "second-look")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet."""
+
+    kind: str
+    classes: tuple[str, ...]
+    name: str = "classes"
+    unit: str = ""
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one class may hold."""
+        return self.kind == TargetKind.MULTILABEL.value
+
+    @property
+    def number(self) -> bool:
+        """Whether the answer is a number."""
+        return self.kind == TargetKind.NUMBER.value
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One case as its reader may see it. ``proposal``: None where it is hidden or there is none. ``seen``: the last review."""
+
+    study: StudyRow
+    question: Question
+    proposal: ProposalRow | None
+    hidden: bool
+    history: tuple[ReviewRow, ...]
+    label: LabelRow | None
+    prior: StudyRow | None
+    prior_label: LabelRow | None
+    seen: int | None
+    open: bool
+
+    @property
+    def last(self) -> ReviewRow | None:
+        """The last review that stands."""
+        return self.history[-1] if self.history else None
+
+
+def gather(store: Store, case: int, reader: str, adjudicates: bool) -> Shown:
+    """What this reader is shown. Raises `InputError` where there is no such case."""
+    study = studies.get(store, case)
+    standing = tuple(reviews.standing(store, [case]))
+    mine = any(row.author == reader for row in standing)
+    hidden = unaided(study, standing, reader)
+    proposal = proposals.latest(store, [case]).get(case)
+    question = asked(store, proposal)
+    prior = _prior(store, study)
+    found = labels.current(store, [case] if prior is None else [case, prior.id])
+    return Shown(
+        study=study,
+        question=question,
+        proposal=None if hidden else proposal,
+        hidden=hidden,
+        history=() if _second_opinion(study, mine) else standing,
+        label=None if hidden else found.get((case, question.name)),
+        prior=prior,
+        prior_label=None if prior is None else found.get((prior.id, question.name)),
+        seen=reviews.head(store, case),
+        open=study.state in _OPEN or _second_opinion(study, mine) or (adjudicates and study.state == "adjudication"),
+    )
+
+
+def unaided(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
+    """Whether the proposal must stay hidden: the case is read blind, and this reader has not committed yet."""
+    return (study.blind or study.frozen) and all(row.author != reader for row in standing)
+
+
+def hide(store: Store, case: int, reader: str) -> None:
+    """Raises `Refused` where what is proposed of the case must stay hidden from this reader."""
+    if unaided(studies.get(store, case), reviews.standing(store, [case]), reader):
+        raise Refused(
+            "read-blind",
+            got="This case is read blind.",
+            allowed="Its proposal after you have said what you see.",
+            fix="Commit your reading first.",
+        )
+
+
+def asked(store: Store, proposal: ProposalRow | None = None) -> Question:
+    """The target of the project; where none is set, what the proposal speaks of."""
+    target: Json = settings.get(store, "target")
+    if isinstance(target, Mapping):
+        return Question(
+            str(target.get("kind", "")),
+            tuple(map(str, target.get("classes") or ())),
+            str(target.get("name") or "classes"),
+            str(target.get("unit") or ""),
+        )
+    classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
+    return Question(TargetKind.BINARY.value if len(classes) == 2 else TargetKind.MULTICLASS.value, classes)
+
+
+def findings(proposal: ProposalRow | None) -> dict[str, Any]:
+    """Outline, boxes, measures and broken rules of a proposal, as the page draws them."""
+    found = {} if proposal is None else proposal.findings
+    mask, boxes = found.get("mask"), found.get("boxes")
+    return {
+        "mask": mask if isinstance(mask, Mapping) else None,
+        "boxes": boxes if isinstance(boxes, Mapping) else None,
+        "measures": found.get("measures") or [],
+        "violations": found.get("violations") or [],
+    }
+
+
+def words(value: Json) -> str:
+    """A label's value as text."""
+    if isinstance(value, Mapping):
+        return ", ".join(name for name, known in value.items() if known) or "–"
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _second_opinion(study: StudyRow, mine: bool) -> bool:
+    """Whether this reader is the second of two, who must not see what the first one said."""
+    return study.state == "reading" and not mine
+
+
+def _prior(store: Store, study: StudyRow) -> StudyRow | None:
+    """The study of the same patient before this one, with its images."""
+    if study.patient is None:
+        return None
+    before = [row for row in studies.of_patient(store, study.patient) if row.id != study.id and _when(row) < _when(study)]
+    return studies.get(store, max(before, key=_when).id) if before else None
+
+
+def _when(row: StudyRow) -> tuple[str, float, int]:
+    return row.attributes.get("study_date", ""), row.arrived.timestamp(), row.id
