@@ -209,7 +209,7 @@ def _fitted(ground: Ground, work: Work[Any], raw: Floats, net: Multitask, finder
     calibrator, decision, probabilities = _decided(job, settings, raw)
     seen = Seen(net, settings.views)
     content = _written(job, settings, seen)
-    spec = settings.backbone.to_json()
+    spec = settings.solid.to_json() if settings.solid else settings.backbone.to_json()
     told = {"spec": json.dumps(spec)}  # safetensors writes several in no fixed order
     own = {f"backbone.{name}" for name in net.backbone.state_dict()}
     scaling = ground.known.scaling

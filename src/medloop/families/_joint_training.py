@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medloop import registry
 from medloop.families import _begun
 from medloop.families._begun import Begun
 from medloop.families._heads import standardised
@@ -18,7 +19,7 @@ from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
 from medloop.families._joint_tuning import Settings, windows_each
 from medloop.families._training import fit_head
-from medloop.families._windows import through
+from medloop.families._windows import chunks, through
 from medloop.learning import devices, stages
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.plan import Plan
@@ -30,7 +31,8 @@ from medloop.targets.rules import Penalty
 from medloop.torch_compat import torch
 from medloop.types import Array, Floats, Integers, TargetKind
 
-AT_ONCE = 32
+_VOXELS, _AT_ONCE = 2**22, 32
+"""Voxels of images that are asked about at once, and images at most."""
 _SHOWN = 2000
 _TASTE = 3
 _FOREGROUND = 0.5
@@ -75,10 +77,7 @@ class Ground:
         values = (own - self.mean) / self.deviation if job.dataset.target.kind is TargetKind.NUMBER else own
         self.known = Known.of(job, settings, values)
         self.views = Views.of(job.arrays, job.train, settings.patch)
-        backbone = _begun.backbone(settings.backbone, settings.source, found, job)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(job.recipe.seed)
-            self.net = Multitask(backbone, settings.net)
+        self.net = _network(job, settings, found)
         self._first: Floats | None = None
         self._shows: Array | None = None
 
@@ -117,11 +116,11 @@ class Ground:
     def scores(self, net: Multitask, rows: Integers) -> Floats:
         """``(m, K)`` float64 of classes, over the views; what is said of structured targets goes where out-of-fold answers go."""
         found = np.empty((len(rows), self.columns))
-        for start in range(0, len(rows), AT_ONCE):
-            part = rows[start : start + AT_ONCE]
+        for cut in chunks(len(rows), _few(self.job.arrays.shape)):
+            part = rows[cut]
             said = self.answers(net, part)
             if self.columns:
-                found[start : start + len(part)] = said["classes"]
+                found[cut] = said["classes"]
             if self.oof is not None:
                 self.oof.put(part, said)
         return found
@@ -214,9 +213,27 @@ class Ground:
         count, net = len(self.views.places), self.net.eval()
         found = []
         with torch.inference_mode(), self.job.tell.task("features", len(rows)) as tick:
-            for start in range(0, len(rows), AT_ONCE):
-                part = rows[start : start + AT_ONCE]
+            for cut in chunks(len(rows), _few((self.job.arrays.shape[0], *self.views.size))):
+                part = rows[cut]
                 pixels = torch.from_numpy(self.views.take(part * count + count // 2))
                 found.append(net.features(pixels).float().numpy())
                 tick(len(part))
         return np.concatenate(found).astype(np.float16)
+
+
+def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
+    """The network that every training of the job begins with."""
+    make = Multitask
+    if settings.solid is None:
+        backbone = _begun.backbone(settings.backbone, settings.source, found, job)
+    else:
+        volumes = registry.part("networks", "solid")  # it brings MONAI, which takes seconds
+        make, backbone = volumes.Solid, volumes.build(settings.solid)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.recipe.seed)
+        return make(backbone, settings.net)
+
+
+def _few(shape: Sequence[int]) -> int:
+    """How many images ``(C, Z, Y, X)`` are asked about at once."""
+    return int(np.clip(_VOXELS // int(np.prod(shape)), 1, _AT_ONCE))

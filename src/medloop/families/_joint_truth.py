@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medloop.evaluation.rectangles import Boxes
 from medloop.families._job import FitJob, Masks
+from medloop.families._joint_solid import voxels_mm
 from medloop.families._joint_tuning import Settings
 from medloop.families._network_model import as_input
 from medloop.families._windows import sizes_of, starts
@@ -122,7 +123,7 @@ class Known:
                 scaled = (numbers - np.array(scaling.centre)) / np.array(scaling.spread)
                 found |= {"measures": scaled.astype(np.float32), "scaling": scaling}
         if settings.rules:
-            found["voxel_mm"] = _voxels_mm(job)
+            found["voxel_mm"] = voxels_mm(job)
         return Known(**found)  # type: ignore[arg-type]
 
     def digest(self) -> str:
@@ -229,12 +230,3 @@ class Changes:
             draw = np.random.default_rng([self.seed % 2**63, epoch, place, _HIDING_STREAM])
             grids.append((draw.random(shape) < _HIDDEN) & (place % 2 == 0))
         return torch.from_numpy(np.stack(grids)).to(pixels.device)
-
-
-def _voxels_mm(job: FitJob) -> Floats:
-    """``(n, 3)`` mm ``z, y, x`` of the prepared voxels of the training cases, NaN where unknown."""
-    if job.geometry is None:
-        return np.full((len(job.train), 3), np.nan)
-    place = job.geometry.select(np.asarray(job.train, np.int64))
-    old = place.spacing_mm[:, ::-1, None]  # of x, y, z, as the matrix counts them
-    return np.asarray(np.linalg.norm(old * place.matrix[:, :3, :3], axis=1)[:, ::-1])

@@ -2,6 +2,9 @@
 
 ``targets``       names of what is learnt; left out: all that is labelled
 ``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
+``network``       ``slices`` (volumes go slice by slice through a pretrained network) or ``solid`` (it sees volumes as volumes)
+``filters``       of the solid one: channels of its first maps; ``levels``: how many maps there are; ``reduce``: voxels
+                  ``[z, y, x]`` of which the mean is one that it sees (see `SolidSpec`)
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
@@ -30,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medloop.errors import InputError, unknown_name
-from medloop.families import _tuning, _wanted
+from medloop.families import _joint_solid, _tuning, _wanted
 from medloop.families._cross import columns
 from medloop.families._job import FitJob
 from medloop.families._wanted import Wanted
@@ -42,6 +45,7 @@ from medloop.networks.classifier import TURNS
 from medloop.networks.joint import HOW, JointSpec
 from medloop.networks.losses import LossSpec
 from medloop.networks.multitask import MultitaskSpec
+from medloop.networks.solid_spec import SolidSpec
 from medloop.types import Json, Target, TargetKind
 
 Patch = tuple[int, int, int]
@@ -67,12 +71,14 @@ _DEEP, _DEEP_SIDE = 16, 128
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything that decides how a network of several targets is trained. ``classes``: whether the dataset's own target is learnt;
-    ``further``: the structured targets that are. ``epochs_open``: the recipe leaves open how many epochs there are."""
+    ``further``: the structured targets that are. ``solid``: the network that sees volumes as volumes, instead of ``backbone``.
+    ``epochs_open``: the recipe leaves open how many epochs there are."""
 
     classes: bool
     further: tuple[Target, ...]
     source: str
     backbone: BackboneSpec
+    solid: SolidSpec | None
     net: MultitaskSpec
     patch: Patch
     views: int
@@ -99,14 +105,9 @@ class Settings:
         net = self.net
         found: dict[str, Json] = {"targets": [*([_CLASSES] if self.classes else []), *(each.name for each in self.further)]}
         found |= {key: text for key, text in (("from", self.source), ("rules", self.rules)) if text}
+        found |= self._network()
         return found | {
-            "backbone": self.backbone.name,
-            "stages": list(self.backbone.stages),
-            "side": self.backbone.side,
-            "level": self.backbone.level,
             "head": {"regions": list(net.regions), "join": net.join, "dropout": net.dropout},
-            "width": net.width,
-            "context": net.context,
             "patch": list(self.patch),
             "views": self.views,
             "joint": self.joint.how,
@@ -118,6 +119,21 @@ class Settings:
             "augmentation": self.augmentation.to_json(),
             "training": self.plan.to_json(),
             "folds": self.folds,
+        }
+
+    def _network(self) -> dict[str, Json]:
+        """What it is made of."""
+        if self.solid is not None:
+            made = self.solid.to_json()
+            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce")}
+        return {
+            "network": _joint_solid.SLICES,
+            "backbone": self.backbone.name,
+            "stages": list(self.backbone.stages),
+            "side": self.backbone.side,
+            "level": self.backbone.level,
+            "width": self.net.width,
+            "context": self.net.context,
         }
 
 
@@ -140,12 +156,15 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     """
     said = job.recipe.parameters
     classes, further = _targets(job)
-    patch = _patch(said.get("patch"), job, further)
+    solid = _joint_solid.spec(said, job)
+    patch = _patch(said.get("patch"), job, further, solid)
+    training = (_joint_solid.PLAN if solid else {}) | said.get("training", {})
     return Settings(
         classes=classes,
         further=further,
         source=str(said.get("from", "")),
         backbone=_backbone(said, job, patch, (classes, further), begun),
+        solid=solid,
         net=_net(said, job, classes, further),
         patch=patch,
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
@@ -154,7 +173,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
         augmentation=_augmentation(said, job),
-        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, said.get("training", {})),
+        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
         folds=int(said.get("folds", FOLDS)),
         epochs_open="epochs" not in said.get("training", {}),
     )
@@ -220,7 +239,8 @@ def _backbone(
 def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Target, ...]) -> MultitaskSpec:
     kinds = {each.kind: len(each.classes) for each in further}
     target, deep = job.dataset.target, job.arrays.shape[1] > 1
-    usual: dict[str, Json] = {"regions": [1], "join": "attention" if deep else "mean", "dropout": 0.2} | dict(said.get("head", {}))
+    join = "attention" if deep and said.get("network") != _joint_solid.SOLID else "mean"
+    usual: dict[str, Json] = {"regions": [1], "join": join, "dropout": 0.2} | dict(said.get("head", {}))
     alike = len(target.classes) if classes and target.kind in (TargetKind.BINARY, TargetKind.MULTICLASS) else 0
     return MultitaskSpec(
         columns=columns(target) if classes else 0,
@@ -248,14 +268,15 @@ def _joint(said: Mapping[str, Json], further: tuple[Target, ...]) -> JointSpec:
 
 
 def _context(said: Mapping[str, Json], job: FitJob) -> int:
-    return int(said.get("context", 1)) if job.arrays.shape[1] > 1 else 0
+    sliced = job.arrays.shape[1] > 1 and said.get("network") != _joint_solid.SOLID
+    return int(said.get("context", 1)) if sliced else 0
 
 
-def _patch(said: Any, job: FitJob, further: tuple[Target, ...]) -> Patch:
+def _patch(said: Any, job: FitJob, further: tuple[Target, ...], solid: SolidSpec | None) -> Patch:
     """The whole image; of volumes that are large a part, where nothing is said of the case as a whole."""
     _, depth, high, wide = job.arrays.shape
     whole = depth == 1 or not further
-    usual = (0, 0, 0) if whole else (_DEEP, 0, 0)
+    usual = [0, 0, 0] if whole else _joint_solid.patch(solid, (depth, high, wide)) if solid else [_DEEP, 0, 0]
     z, y, x = usual if said is None else said
     return tuple(0 if part >= side else part for part, side in zip((z, y, x), (depth, high, wide), strict=True))  # type: ignore[return-value]
 
@@ -306,6 +327,10 @@ WANTED: Mapping[str, Wanted] = {
     "targets": Wanted('a list of names such as ["classes", "masks"]', _names),
     "from": _wanted.text("model"),
     "from_digest": _wanted.text("the hash of what from names"),
+    "network": _wanted.one_of(_joint_solid.SLICES, _joint_solid.SOLID),
+    "filters": _wanted.whole(4),
+    "levels": _wanted.whole(2),
+    "reduce": Wanted("three whole numbers [z, y, x], 1 or more", lambda value: _parts(value) and 0 not in value),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),
