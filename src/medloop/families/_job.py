@@ -18,6 +18,7 @@ from medloop.families import _alike, _folds
 from medloop.prepared.arrays import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
+from medloop.targets.rules import Rules
 from medloop.types import Array, Dataset, Findings, Floats, Integers, Json, Prediction, Recipe, Step, Target, Truth
 
 
@@ -173,6 +174,11 @@ class Finder(Model, Protocol):
     @property
     def further(self) -> tuple[Target, ...]:
         """Which."""
+        ...
+
+    @property
+    def rules(self) -> Rules | None:
+        """What its answers are held against."""
         ...
 
     def find(

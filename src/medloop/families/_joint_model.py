@@ -28,6 +28,7 @@ from medloop.networks import running
 from medloop.prepared.arrays import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
+from medloop.targets.rules import Rules
 from medloop.types import Array, Findings, Floats, Json, Prediction, Step, Target, TargetKind
 
 KIND = "multitask"
@@ -64,6 +65,11 @@ class MultitaskModel:
     mean: float = 0.0
     deviation: float = 1.0
     family: str = FAMILY
+
+    @property
+    def rules(self) -> Rules | None:
+        """What its answers are held against."""
+        return self.finder.rules
 
     def raw(
         self,

@@ -14,10 +14,11 @@ import numpy as np
 from medloop import prepared, readers
 from medloop.errors import InputError
 from medloop.families import Finder
+from medloop.loop import _growth
 from medloop.loop._intake import Means, Seen
 from medloop.loop._runs import table
 from medloop.targets import boxes, measures
-from medloop.types import Findings, Image, ImageRef, Target, TargetKind, Violation
+from medloop.types import Findings, Image, ImageRef, Target, TargetKind
 from medloop.workspace import ready_for, write_folder, write_text
 from medloop.writers import coco, nifti, png
 from medloop.writers import measures as measures_csv
@@ -76,6 +77,7 @@ def write_found(model: Finder, seen: Seen, out: Path, values: Mapping[str, Seque
             write_text(draft / _CLASSES, table(["value", "class"], _meanings(outlined, told)))
             if folder.exists():
                 shutil.rmtree(folder)
+    gathered.rows[:] = _growth.grown(model.rules, seen.survey.refs, gathered.rows)
     return _written(gathered, out, told, model.further)
 
 
@@ -86,7 +88,7 @@ class _Gathered:
     outlined: Target | None
     boxed: Target | None
     marked: list[Marked] = field(default_factory=list)
-    rows: list[tuple[str, Mapping[str, float], tuple[Violation, ...]]] = field(default_factory=list)
+    rows: list[_growth.Row] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
