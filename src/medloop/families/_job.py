@@ -103,8 +103,9 @@ class FitJob:
 class OutOfFold:
     """Answers for the n training cases, each by models that saw neither it nor its group.
 
-    ``indices``: ``(n,)`` positions in the dataset. ``fold``: ``(n,)``. ``raw``: ``(n, K)`` scores before calibration (one column
-    for binary). ``probabilities``: ``(n, K)`` after calibration, which was fitted on these very scores (numbers: ``(n, 1)``).
+    ``indices``: ``(n,)`` positions in the dataset. ``fold``: ``(n,)``, -1 for cases that were not held out. ``raw``: ``(n, K)``
+    scores before calibration (one column for binary). ``probabilities``: ``(n, K)`` after calibration, which was fitted on these
+    very scores (numbers: ``(n, 1)``).
     K is 0 where only structured targets are learnt.
     """
 
@@ -204,7 +205,7 @@ class Fitted:
     ``timings``: seconds by stage (``features``, ``search``, ``fit``). Where several families were tried, ``ladder`` has a row for
     each (`medloop.families.ladder`), ``cheapest`` is what the quickest of them gave, and ``members`` what those chosen gave.
     ``answers``: by the names of structured targets a file of out-of-fold answers in prepared voxels, its rows those of
-    ``out_of_fold`` (masks: ``.npy`` ``(n, Z, Y, X)`` uint8, cleaned).
+    ``out_of_fold`` (masks: ``.npy`` ``(n, Z, Y, X)`` uint8, cleaned, `UNKNOWN` where a case was not held out).
     """
 
     model: Model

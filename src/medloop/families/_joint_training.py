@@ -15,6 +15,7 @@ from medloop.families import _begun
 from medloop.families._begun import Begun
 from medloop.families._heads import standardised
 from medloop.families._job import FitJob
+from medloop.families._joint_kept import Heads, Kept, KeptTruth, Order
 from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
 from medloop.families._joint_tuning import Settings, windows_each
@@ -24,7 +25,7 @@ from medloop.learning import devices, stages
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.plan import Plan
 from medloop.networks import costs, losses
-from medloop.networks.joint import Joint
+from medloop.networks.joint import Joint, Shared
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
 from medloop.targets.rules import Penalty
@@ -78,6 +79,8 @@ class Ground:
         self.known = Known.of(job, settings, values)
         self.views = Views.of(job.arrays, job.train, settings.patch)
         self.net = _network(job, settings, found)
+        self.kept = Kept.of(job, self.net, self.views, settings.augmentation, settings.kept) if settings.kept else None
+        self._learnt: Multitask | None = None
         self._first: Floats | None = None
         self._shows: Array | None = None
 
@@ -102,16 +105,27 @@ class Ground:
         return tuple(name for name, wanted in asked.items() if wanted)
 
     def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Multitask, Trained]:
-        """A network that learnt from the rows ``seen``. Those ``held`` are not looked at."""
-        del held
-        net = copy.deepcopy(self.net)
-        self._begin(net, seen)
+        """A network that learnt from the rows ``seen``; on all of them perhaps from where the training before it ended.
+
+        Those ``held`` are not looked at.
+        """
+        before = self._learnt if self.settings.last < 1 and not len(held) else None
+        net = self._learnt = copy.deepcopy(before or self.net)
+        if self.kept is not None:
+            return net, stages.train_one(self._of_heads(net, self.kept, seen, plan, folder, label))
+        if before is None:
+            self._begin(net, seen)
         course = stages.STAGES if self.settings.staged else stages.JOINT
 
         def lesson(stage: stages.Stage, part: Plan) -> Lesson:
             return self._lesson(net, seen, part, tuple(name for name in self.targets if name in stage.targets), folder, label)
 
         return net, stages.train(lesson, course, plan, self.targets)
+
+    def keep(self) -> None:
+        """Compute the maps that all trainings share."""
+        if self.kept is not None:
+            self.kept.fill(self.net, np.arange(len(self.job.train)), self.job)
 
     def scores(self, net: Multitask, rows: Integers) -> Floats:
         """``(m, K)`` float64 of classes, over the views; what is said of structured targets goes where out-of-fold answers go."""
@@ -146,7 +160,12 @@ class Ground:
         """Seconds that learning from one case takes, measured on a few steps, after some to warm up."""
         brief = dataclasses.replace(plan, epochs=2, average="none", stop_after=0, unfreeze_every=0)
         few = np.resize(np.arange(len(self.job.train)), max(1, _TASTE * plan.batch // self._per_case))
-        lesson = self._lesson(copy.deepcopy(self.net), few, brief, self.targets, None, "")
+        net = copy.deepcopy(self.net)
+        if self.kept is not None:
+            self.kept.fill(net, np.unique(few), self.job)
+            lesson = self._of_heads(net, self.kept, few, brief, None, "")
+        else:
+            lesson = self._lesson(net, few, brief, self.targets, None, "")
         order = np.resize(np.arange(len(lesson.train)), _TASTE * plan.batch)
         result = stages.train_one(dataclasses.replace(lesson, order=lambda epoch: order))
         return self._per_case / float(result.history[-1]["images_per_second"])
@@ -156,9 +175,22 @@ class Ground:
         """Windows of one case in an epoch."""
         return windows_each(len(self.views.places), len(self.job.train))
 
-    def _lesson(
-        self, net: Multitask, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str
-    ) -> Lesson:
+    def _of_heads(self, net: Multitask, kept: Kept, seen: Integers, plan: Plan, folder: Path | None, label: str) -> Lesson:
+        """What heads learn from kept maps."""
+        items = kept.items(seen)
+        return dataclasses.replace(
+            self._lesson(Heads(net, kept), seen, plan, self.targets, folder, label),
+            train=Cases(images=kept, rows=items, targets=items),
+            seen=0,
+            augment=KeptTruth(kept, self._changes(self.targets)),
+            order=Order(len(seen), kept.count, self.job.recipe.seed),
+        )
+
+    def _changes(self, targets: tuple[str, ...]) -> Changes:
+        settings = self.settings
+        return Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, self.job.recipe.seed)
+
+    def _lesson(self, net: Shared, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str) -> Lesson:
         job, settings = self.job, self.settings
         items = self.views.items(seen)
         weights = {name: each for name, each in settings.joint.weights.items() if name in targets}
@@ -170,7 +202,7 @@ class Ground:
             plan=plan,
             seed=job.recipe.seed,
             seen=int(np.prod(self.views.size)),
-            augment=Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, job.recipe.seed),
+            augment=self._changes(targets),
             order=self._order(items, len(seen)),
             about=[settings.to_parameters(), self.known.digest(), list(targets)],
             device=job.device,

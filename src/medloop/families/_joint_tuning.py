@@ -10,6 +10,8 @@
 ``width``         of the pyramid
 ``context``       neighbours of a slice, each side, that it is seen with (volumes)
 ``patch``         largest ``[z, y, x]`` that goes through the network at once, 0 for the whole side; the rest is seen in windows
+``kept``          changed views of each picture whose maps are kept on disk, for heads to learn from while the backbone stands
+                  still; 0: the whole network learns
 ``views``         flipped and turned views that answers are averaged over: 1, 2, 4, 8
 ``joint``         how losses are joined: ``fixed``, ``uncertainty``, ``gradients`` (see `medloop.networks.joint`)
 ``weights``       a table: how much each target counts
@@ -20,7 +22,7 @@
 ``loss``          of the classes, a table (see `LossSpec`)
 ``augmentation``  a table (see `Augmentation`); an empty one is none
 ``training``      a table (see `Plan`)
-``folds``         of the cross-validation inside the training cases
+``folds``         of the cross-validation inside the training cases; 1 (without classes): one part is held out, once
 ``trials``        read and left alone: nothing is searched
 """
 
@@ -49,7 +51,11 @@ from medloop.networks.solid_spec import SolidSpec
 from medloop.types import Json, Target, TargetKind
 
 Patch = tuple[int, int, int]
-FOLDS = 3
+FOLDS, HELD_OUT = 3, 1
+"""Parts held out in turn where classes are learnt; else one is enough to learn thresholds on, and more time is left to train."""
+_FURTHER = 0.25
+_VIEWS_KEPT, _PICTURES_KEPT, _BYTES_KEPT, _PIXEL_BYTES = 8, 12_000, 2**31, 16
+"""Views of a picture whose maps are kept, at most, and of all pictures; bytes on disk, of which a pixel takes about so many."""
 _SHIFT, _BRIGHTNESS, _CONTRAST = 0.03, 12.0, 0.15
 """At most, and no blur or noise: borders that are hard to see are learnt late, and there are few epochs."""
 _OF_THE_CASE = 0.2
@@ -81,6 +87,7 @@ class Settings:
     solid: SolidSpec | None
     net: MultitaskSpec
     patch: Patch
+    kept: int
     views: int
     joint: JointSpec
     staged: bool
@@ -90,6 +97,11 @@ class Settings:
     plan: Plan
     folds: int
     epochs_open: bool
+
+    @property
+    def last(self) -> float:
+        """Of the epochs, those of the training on all cases. Where one part was held out it goes on from what the others taught."""
+        return _FURTHER if self.folds == HELD_OUT else 1.0
 
     @property
     def looks(self) -> float:
@@ -105,21 +117,25 @@ class Settings:
         net = self.net
         found: dict[str, Json] = {"targets": [*([_CLASSES] if self.classes else []), *(each.name for each in self.further)]}
         found |= {key: text for key, text in (("from", self.source), ("rules", self.rules)) if text}
-        found |= self._network()
-        return found | {
-            "head": {"regions": list(net.regions), "join": net.join, "dropout": net.dropout},
-            "patch": list(self.patch),
-            "views": self.views,
-            "joint": self.joint.how,
-            "weights": dict(self.joint.weights),
-            "staged": self.staged,
-            "reconstruct": net.image,
-            "similarity": net.embedding,
-            "loss": self.loss.to_json(),
-            "augmentation": self.augmentation.to_json(),
-            "training": self.plan.to_json(),
-            "folds": self.folds,
-        }
+        return (
+            found
+            | self._network()
+            | {
+                "head": {"regions": list(net.regions), "join": net.join, "dropout": net.dropout},
+                "patch": list(self.patch),
+                "kept": self.kept,
+                "views": self.views,
+                "joint": self.joint.how,
+                "weights": dict(self.joint.weights),
+                "staged": self.staged,
+                "reconstruct": net.image,
+                "similarity": net.embedding,
+                "loss": self.loss.to_json(),
+                "augmentation": self.augmentation.to_json(),
+                "training": self.plan.to_json(),
+                "folds": self.folds,
+            }
+        )
 
     def _network(self) -> dict[str, Json]:
         """What it is made of."""
@@ -167,6 +183,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         solid=solid,
         net=_net(said, job, classes, further),
         patch=patch,
+        kept=_kept(said, job, (classes, further), patch),
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
         joint=_joint(said, further),
         staged=bool(said.get("staged", False)),
@@ -174,7 +191,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
         augmentation=_augmentation(said, job),
         plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
-        folds=int(said.get("folds", FOLDS)),
+        folds=_folds(said, classes),
         epochs_open="epochs" not in said.get("training", {}),
     )
 
@@ -281,6 +298,40 @@ def _patch(said: Any, job: FitJob, further: tuple[Target, ...], solid: SolidSpec
     return tuple(0 if part >= side else part for part, side in zip((z, y, x), (depth, high, wide), strict=True))  # type: ignore[return-value]
 
 
+def _folds(said: Mapping[str, Json], classes: bool) -> int:
+    """Parts that are held out. Raises `InputError` for one where classes are learnt: calibration needs an answer for each case."""
+    wanted = int(said.get("folds", FOLDS if classes else HELD_OUT))
+    if classes and wanted == HELD_OUT:
+        raise InputError("bad-recipe", got="folds = 1, and classes.", allowed="2 or more, or no classes.", fix="Leave folds out.")
+    return wanted
+
+
+def _kept(said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target, ...]], patch: Patch) -> int:
+    """Views of each picture whose maps are kept; as many as is worth while for pictures of which only masks and boxes are learnt.
+
+    Raises `InputError` where the recipe asks for them and something else is learnt as well.
+    """
+    classes, further = asked
+    kinds = {each.kind for each in further}
+    more = [name for name in ("reconstruct", "similarity", "rules", "staged") if said.get(name)]
+    whole = job.arrays.shape[1] == 1 and not any(patch)
+    fit = whole and not classes and not more and kinds <= {TargetKind.MASKS, TargetKind.BOXES}
+    if "kept" in said:
+        if said["kept"] and not fit:
+            raise InputError(
+                "bad-recipe",
+                got=f"kept = {said['kept']}: maps are to be kept, and more is learnt than masks and boxes of whole pictures.",
+                allowed='targets = ["masks"], ["boxes"] or both, of flat pictures, without staged, rules and helpers.',
+                fix="Leave kept out.",
+            )
+        return int(said["kept"])
+    if not fit or "frozen" in said.get("training", {}):
+        return 0
+    count = len(job.arrays)
+    views = min(_VIEWS_KEPT, _PICTURES_KEPT // count, _BYTES_KEPT // (count * math.prod(job.arrays.shape[2:]) * _PIXEL_BYTES))
+    return views if views > 1 else 0
+
+
 def _loss(job: FitJob) -> dict[str, Json]:
     if job.dataset.target.kind is TargetKind.NUMBER:
         return {"delta": 1.0}
@@ -339,6 +390,7 @@ WANTED: Mapping[str, Wanted] = {
     "width": _wanted.whole(8),
     "context": _wanted.whole(0),
     "patch": Wanted("three whole numbers [z, y, x], 0 for the whole side", _parts),
+    "kept": _wanted.whole(0),
     "views": Wanted(f"one of {', '.join(map(str, TURNS))}", lambda value: value in TURNS and not isinstance(value, bool)),
     "joint": _wanted.one_of(*HOW),
     "weights": Wanted("a table of numbers from 0 such as {classes = 1.0, masks = 0.5}", _weights),
@@ -349,6 +401,6 @@ WANTED: Mapping[str, Wanted] = {
     "loss": _tuning.table(LossSpec.from_json, "{smoothing = 0.05}"),
     "augmentation": _tuning.table(Augmentation.from_json, "{turn = 10.0}"),
     "training": _tuning.table(Plan.from_json, "{epochs = 5, rate = 0.0003}"),
-    "folds": _wanted.whole(2),
+    "folds": _wanted.whole(1),
     "trials": _wanted.whole(1),
 }
