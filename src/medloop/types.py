@@ -269,7 +269,8 @@ class Dataset:
     ``split`` is ``(N,)`` of ``"train"``, ``"val"``, ``"test"``. ``further``: structured targets, whose rows are the same cases.
     Where nothing but structured targets is learnt, ``target`` is the first of theirs and ``values`` ``(N,)`` are zeros.
     ``class_known``: ``(N,)`` bool, the cases whose value is known, None where all are. Of the others ``values`` holds -1 (binary,
-    multi-class) or NaN; there are some only where structured targets are learnt too.
+    multi-class) or NaN; there are some only where structured targets are learnt too. ``taught``: ``(N,)`` bool, the cases whose
+    labels (where structured targets are learnt too: whose classes) may be learnt from, None where all may; the rest only judge.
     """
 
     cases: tuple[Case, ...]
@@ -283,6 +284,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     further: tuple[Truth, ...] = ()
     class_known: NDArray[np.bool_] | None = None
+    taught: NDArray[np.bool_] | None = None
 
     def indices(self, *splits: str) -> NDArray[np.int64]:
         """Positions of the cases in the named splits, ascending."""

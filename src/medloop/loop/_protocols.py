@@ -13,7 +13,7 @@ import numpy as np
 from medloop import registry
 from medloop.compute import Compute
 from medloop.dataset import folds as split_folds
-from medloop.dataset import leaks
+from medloop.dataset import leaks, taught
 from medloop.evaluation.evidence import StructuredEvidence
 from medloop.families import Finder, FitJob, Fitted, Further
 from medloop.loop._clock import Clock
@@ -61,8 +61,9 @@ class Lesson:
         )
 
     def fit(self, train: Integers, deadline: float) -> Fitted:
-        """Fit the recipe's family on these cases."""
-        fitted: Fitted = registry.load("families", self.recipe.family).fit(self.job(train, deadline))
+        """Fit the recipe's family on these cases, as far as their labels may be learnt from."""
+        dataset, rows = taught(self.dataset, train)
+        fitted: Fitted = registry.load("families", self.recipe.family).fit(replace(self, dataset=dataset).job(rows, deadline))
         return fitted
 
     def predict(self, fitted: Fitted, rows: Integers) -> Prediction:
