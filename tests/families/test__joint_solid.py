@@ -125,3 +125,19 @@ def test_pictures_are_refused(make, stored_arrays):
     job = make()
     with pytest.raises(InputError, match="pictures"):
         multitask.fit(dataclasses.replace(job, arrays=stored_arrays(balls()[0][:, :, :1])))
+
+
+def test_slices_of_a_volume_are_asked_to_agree_in_the_local_stage(make):
+    sliced = {
+        "network": "slices",
+        "side": 16,
+        "stages": [0, 1],
+        "width": 16,
+        "staged": True,
+        "training": {"epochs": 3, "frozen": 0},
+    }
+    [trial] = multitask.fit(make(**sliced)).trials
+    told = {row["stage"]: {name for name in row if name.startswith("loss ")} for row in trial["history"]}
+    assert told["global"] == {"loss classes"}
+    assert told["local"] == {"loss masks", "loss neighbours"}
+    assert told["decision"] == {"loss classes", "loss masks", "loss neighbours"}

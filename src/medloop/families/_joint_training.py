@@ -101,6 +101,7 @@ class Ground:
             "image": net.image,
             "embedding": net.embedding,
             "rules": net.masks and self.views.whole and self.pulls,
+            "neighbours": net.masks and self.settings.staged and self.settings.solid is None and self.views.size[0] > 1,
         }
         return tuple(name for name, wanted in asked.items() if wanted)
 

@@ -188,6 +188,8 @@ class Changes:
             found["rules"] = torch.from_numpy((self.known.voxel_mm[positions] * larger).astype(np.float32))
         if "masks" in self.targets:
             found["masks"] = self._masks(items, draws, flat=flat)
+        if "neighbours" in self.targets:
+            found["neighbours"] = found["masks"] if "masks" in found else self._masks(items, draws, flat=flat)
         if "boxes" in self.targets:
             found["boxes"] = self._boxes(items, draws, flat=flat)
         return found

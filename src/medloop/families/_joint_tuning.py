@@ -58,8 +58,8 @@ _VIEWS_KEPT, _PICTURES_KEPT, _BYTES_KEPT, _PIXEL_BYTES = 8, 12_000, 2**31, 16
 """Views of a picture whose maps are kept, at most, and of all pictures; bytes on disk, of which a pixel takes about so many."""
 _SHIFT, _BRIGHTNESS, _CONTRAST = 0.03, 12.0, 0.15
 """At most, and no blur or noise: borders that are hard to see are learnt late, and there are few epochs."""
-_OF_THE_CASE = 0.2
-_WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules")
+_OF_THE_CASE, _OF_NEIGHBOURS = 0.2, 0.1
+_WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules", "neighbours")
 _CLASSES = "classes"
 _LOOK = 0.6
 """What an answer costs of what learning from a case does, in halves."""
@@ -281,6 +281,7 @@ def _joint(said: Mapping[str, Json], further: tuple[Target, ...]) -> JointSpec:
     how = str(said.get("joint", "fixed"))
     places = how == "fixed" and any(each.kind in (TargetKind.MASKS, TargetKind.BOXES) for each in further)
     usual = dict.fromkeys(("classes", "measures", "embedding"), _OF_THE_CASE) if places else {}
+    usual |= {"neighbours": _OF_NEIGHBOURS} if how == "fixed" and said.get("staged") else {}
     return JointSpec(how, usual | {name: float(each) for name, each in said.get("weights", {}).items()})
 
 

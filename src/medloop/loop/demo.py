@@ -31,7 +31,7 @@ _SEED, _OTHER_SEED = 0, 1
 _LEARN_FROM, _OTHERS = 64, 20
 _QUICK_LEARN_FROM, _QUICK_OTHERS = 24, 10
 _BUDGET, _QUICK_BUDGET = "40s", "25s"
-_OUTLINES, _ENOUGH = "solid-quick", "60m"
+_OUTLINES, _ENOUGH = "slabs-quick", "60m"
 """A recipe whose epochs are fixed: it takes the time that it takes, everywhere with the same result."""
 
 
