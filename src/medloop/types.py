@@ -246,7 +246,8 @@ class Findings:
 
     ``mask``: ``(Z, Y, X)`` uint8 as in `Truth`, None where the model has no masks. ``boxes``: ``(n, 6)`` float64 as in `Truth`,
     ``box_classes`` ``(n,)``, ``box_scores`` ``(n,)`` from 0 to 1, highest first. ``measures``: name to value in the target's units.
-    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` float32, how badly each voxel could be made up again.
+    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` float32, how badly each voxel could be made up again. ``raw``:
+    ``(K,)`` float64, what the same look says of the classes (scores before calibration), None where they are not learnt.
     """
 
     case: str
@@ -257,6 +258,7 @@ class Findings:
     measures: Mapping[str, float] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     anomaly: Floats | None = None
+    raw: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

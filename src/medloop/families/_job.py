@@ -196,6 +196,10 @@ class Finder(Model, Protocol):
         """What is found in prepared images, one after another, in voxels of the images as read (``geometry``: of ``arrays``)."""
         ...
 
+    def answered(self, raw: Floats, cases: Sequence[str] = ()) -> Prediction:
+        """What `predict` says, from the scores ``(n, K)`` that `find` gave with what it found."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:

@@ -18,7 +18,7 @@ from medloop.loop import _growth
 from medloop.loop._intake import Means, Seen
 from medloop.loop._runs import table
 from medloop.targets import boxes, measures
-from medloop.types import Findings, Image, ImageRef, Target, TargetKind
+from medloop.types import Findings, Floats, Image, ImageRef, Target, TargetKind
 from medloop.workspace import ready_for, write_folder, write_text
 from medloop.writers import coco, nifti, png
 from medloop.writers import measures as measures_csv
@@ -32,13 +32,15 @@ _ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,5}$", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """Where findings lie, None where the model has none of the kind. ``violations``: cases that break a rule."""
+    """Where findings lie, None where the model has none of the kind. ``violations``: cases that break a rule. ``raw``: ``(n, K)``,
+    what the model said of the classes, None where it learnt none."""
 
     masks: Path | None = None
     values: Mapping[str, int] = field(default_factory=dict)
     boxes: Path | None = None
     measures: Path | None = None
     violations: int = 0
+    raw: Floats | None = None
 
 
 def ready_beside(out: Path, targets: Sequence[Target]) -> None:
@@ -91,6 +93,7 @@ class _Gathered:
     rows: list[_growth.Row] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    raw: list[Floats] = field(default_factory=list)
 
 
 def _each(model: Finder, seen: Seen, means: Means, gathered: _Gathered) -> Iterator[tuple[ImageRef, Findings, Image]]:
@@ -104,6 +107,8 @@ def _each(model: Finder, seen: Seen, means: Means, gathered: _Gathered) -> Itera
     stream = model.find(arrays, geometry, cases=names, compute=means.compute, cache=cache, tell=means.tell)
     for ref, found in zip(refs, stream, strict=True):
         image = readers.read(ref)
+        if found.raw is not None:
+            gathered.raw.append(found.raw)
         _gather(gathered, ref, found, image)
         yield ref, found, image
 
@@ -197,6 +202,7 @@ def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targe
         masks=None if outlined is None else out.with_name(MASKS),
         values=meanings,
         violations=sum(bool(broken) for _, _, broken in gathered.rows),
+        raw=np.stack(gathered.raw) if gathered.raw else None,
         **places,
     )
 

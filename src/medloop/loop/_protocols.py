@@ -21,7 +21,7 @@ from medloop.loop._structured import Judge
 from medloop.prepared import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
-from medloop.types import Dataset, Findings, Integers, Json, Prediction, Recipe
+from medloop.types import Dataset, Findings, Floats, Integers, Json, Prediction, Recipe
 
 SEARCH_SHARE = 0.78
 """The part of the budget after which the model should be there; the rest is for predicting, the learning curve and the report."""
@@ -73,12 +73,15 @@ class Lesson:
             return unsaid(names)
         return fitted.model.predict(self.arrays, rows, cases=names, compute=self.compute, cache=self.cache, tell=self.tell)
 
-    def judge(self, fitted: Fitted, rows: Integers, judge: Judge) -> None:
-        """Let ``judge`` hear the masks, boxes and measures that the model finds in these cases, one after another."""
-        if not self.dataset.further:
-            return
-        for row, found in zip(rows.tolist(), self._find(cast(Finder, fitted.model), rows), strict=True):
+    def answer(self, fitted: Fitted, rows: Integers, judge: Judge) -> Prediction:
+        """`predict`; and ``judge`` hears the masks, boxes and measures that the same look finds, one case after another."""
+        if not self.dataset.further or len(rows) == 0:
+            return self.predict(fitted, rows)
+        model, raw = cast(Finder, fitted.model), list[Floats]()
+        for row, found in zip(rows.tolist(), self._find(model, rows), strict=True):
             judge.hear(row, found)
+            raw += [] if found.raw is None else [found.raw]
+        return model.answered(np.stack(raw), self._names(rows)) if raw else self.predict(fitted, rows)
 
     def _find(self, model: Finder, rows: Integers) -> Iterator[Findings]:
         names = self._names(rows)
@@ -110,8 +113,7 @@ def held_out(lesson: Lesson, clock: Clock) -> Outcome:
         fitted = lesson.fit(lesson.dataset.indices("train", "val"), clock.deadline(SEARCH_SHARE))
     judged = lesson.dataset.indices("test")
     with clock.stage("predict"), Judge(lesson.dataset, lesson.cache) as judge:
-        prediction = lesson.predict(fitted, judged)
-        lesson.judge(fitted, judged, judge)
+        prediction = lesson.answer(fitted, judged, judge)
         structured = judge.tell(lesson.recipe.seed)
     return Outcome(
         protocol="held-out",
@@ -139,8 +141,7 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
                 fitted = lesson.fit(np.flatnonzero(fold != number), _share(last, 1 + first, count + 1 - number + first))
             rows = np.flatnonzero(fold == number)
             with clock.stage("predict"):
-                parts.append((rows, lesson.predict(fitted, rows)))
-                lesson.judge(fitted, rows, judge)
+                parts.append((rows, lesson.answer(fitted, rows, judge)))
             trials += [{"fold": number + 1, **trial} for trial in fitted.trials]
             tick(1)
         with clock.stage("learn"):
