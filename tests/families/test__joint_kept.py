@@ -150,3 +150,13 @@ def test_kept_maps_and_more_than_places_are_refused(make):
     job = make(kept=4, reconstruct=True)
     with pytest.raises(InputError, match="more is learnt"):
         _joint_fitting.fit(job)
+
+
+def test_large_pictures_are_kept_in_fewer_views(make, monkeypatch):
+    assert _joint_tuning.settings(make()).kept == 8
+    each = 80 * 80 * 16  # the network sees small pictures enlarged
+    monkeypatch.setattr(_joint_tuning, "_BYTES_KEPT", 3 * each * COUNT)
+    assert _joint_tuning.settings(make()).kept == 3
+    assert _joint_tuning.settings(make(stages=[2, 3])).kept == 8
+    monkeypatch.setattr(_joint_tuning, "_BYTES_KEPT", each * COUNT)
+    assert _joint_tuning.settings(make()).kept == 0

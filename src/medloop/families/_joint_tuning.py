@@ -54,8 +54,9 @@ Patch = tuple[int, int, int]
 FOLDS, HELD_OUT = 3, 1
 """Parts held out in turn where classes are learnt; else one is enough to learn thresholds on, and more time is left to train."""
 _FURTHER = 0.25
-_VIEWS_KEPT, _PICTURES_KEPT, _BYTES_KEPT, _PIXEL_BYTES = 8, 12_000, 2**31, 16
-"""Views of a picture whose maps are kept, at most, and of all pictures; bytes on disk, of which a pixel takes about so many."""
+_VIEWS_KEPT, _PICTURES_KEPT, _BYTES_KEPT, _FINE_BYTES, _COARSE_BYTES = 8, 12_000, 2**31, 16, 4
+"""Views of a picture whose maps are kept, at most, and of all pictures; bytes on disk, of which a pixel that the network sees takes
+about so many, with the finest maps and without."""
 _SHIFT, _BRIGHTNESS, _CONTRAST = 0.03, 12.0, 0.15
 """At most, and no blur or noise: borders that are hard to see are learnt late, and there are few epochs."""
 _OF_THE_CASE, _OF_NEIGHBOURS = 0.2, 0.1
@@ -175,15 +176,16 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     solid = _joint_solid.spec(said, job)
     patch = _patch(said.get("patch"), job, further, solid)
     training = (_joint_solid.PLAN if solid else {}) | said.get("training", {})
+    backbone = _backbone(said, job, patch, (classes, further), begun)
     return Settings(
         classes=classes,
         further=further,
         source=str(said.get("from", "")),
-        backbone=_backbone(said, job, patch, (classes, further), begun),
+        backbone=backbone,
         solid=solid,
         net=_net(said, job, classes, further),
         patch=patch,
-        kept=_kept(said, job, (classes, further), patch),
+        kept=_kept(said, job, (classes, further), patch, backbone),
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
         joint=_joint(said, further),
         staged=bool(said.get("staged", False)),
@@ -307,7 +309,9 @@ def _folds(said: Mapping[str, Json], classes: bool) -> int:
     return wanted
 
 
-def _kept(said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target, ...]], patch: Patch) -> int:
+def _kept(
+    said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target, ...]], patch: Patch, backbone: BackboneSpec
+) -> int:
     """Views of each picture whose maps are kept; as many as is worth while for pictures of which only masks and boxes are learnt.
 
     Raises `InputError` where the recipe asks for them and something else is learnt as well.
@@ -328,8 +332,10 @@ def _kept(said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target
         return int(said["kept"])
     if not fit or "frozen" in said.get("training", {}):
         return 0
-    count = len(job.arrays)
-    views = min(_VIEWS_KEPT, _PICTURES_KEPT // count, _BYTES_KEPT // (count * math.prod(job.arrays.shape[2:]) * _PIXEL_BYTES))
+    high, wide = job.arrays.shape[2:]
+    seen = backbone.side**2 * min(high, wide) / max(high, wide)
+    each = seen * (_FINE_BYTES if min(backbone.stages, default=0) == 0 else _COARSE_BYTES)
+    views = min(_VIEWS_KEPT, _PICTURES_KEPT // len(job.arrays), int(_BYTES_KEPT / (each * len(job.arrays))))
     return views if views > 1 else 0
 
 
