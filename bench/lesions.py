@@ -26,7 +26,7 @@ from medloop.workspace import Workspace
 
 SEED, NEW_SEED, NEW = 0, 1, 40
 """Seeds of the patients that are learnt from and of the new ones; how many new ones there are."""
-BUDGET = "20m"
+BUDGET, RECIPE = "20m", "slabs"
 _TUMOUR, _RATE = 11, 1.0
 _TOUCHING = np.ones((3, 3, 3))
 _TO_RAS = np.array([-1.0, -1.0, 1.0])
@@ -67,6 +67,7 @@ def rows() -> Iterator[Row]:
             masks=str(Path(old.folder) / "masks"),
             mask_classes=f"{_TUMOUR}=tumour,*=background",
             targets="masks",
+            recipe=RECIPE,
             budget=BUDGET,
             seed=SEED,
         )
@@ -100,7 +101,7 @@ def rows() -> Iterator[Row]:
         figure=float(figures["error"].value or float("nan")),
         unit="mm",
         seeds=[SEED, NEW_SEED],
-        notes=f"{_interval(figures['error'])}; measured in the answer as in the true label map; {_bias(judged)}; {shared_notes}",
+        notes=f"{_interval(figures['error'])}; against the shapes that were made; {_bias(judged)}; {shared_notes}",
     )
 
 
@@ -192,7 +193,7 @@ def _tally(study: Judged, level: int) -> tuple[int, int, float, int]:
     """Tumours hit, false positives, sum of the diameters' errors, and of how many."""
     kept = [part for part in study.parts if part.voxels >= level]
     hit = sorted({each for part in kept for each in part.hits})
-    off = np.abs(study.found_mm[hit] - study.true_mm[hit])
+    off = np.abs(study.found_mm[hit] - study.made_mm[hit])
     return len(hit), sum(part.false for part in kept), float(off.sum()), len(hit)
 
 

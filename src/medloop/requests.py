@@ -347,21 +347,38 @@ class SampleResult:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoRequest:
-    """Write a sample collection, inspect it, learn from it, evaluate, predict, and say where the report is."""
+    """Write a sample collection, inspect it, learn from it, evaluate, predict, outline, and say where the report is."""
 
     quick: bool = False
-    """A smaller collection and a shorter search."""
+    """A smaller collection, a shorter search, and no outlines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutlinesResult:
+    """Tumours outlined by the demo.
+
+    ``rows``: of each new study ``case``, ``class``, ``confidence``, the longest diameter of its largest tumour ``found_mm`` and
+    ``true_mm`` (None: none), ``rules`` that it breaks. ``mistaken``: what the rules catch if a file gave the size of its voxels in
+    cm where mm are meant, None where nothing was found.
+    """
+
+    learn: LearnResult
+    predict: PredictResult
+    rows: list[dict[str, Any]]
+    mean_error_mm: float | None
+    mistaken: dict[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """The results of each step of the demo."""
+    """The results of each step of the demo. ``outlines``: None where it was quick."""
 
     sample: SampleResult
     inspect: InspectResult
     learn: LearnResult
     evaluate: EvaluateResult
     predict: PredictResult
+    outlines: OutlinesResult | None
     seconds: float
     report: str
 

@@ -246,7 +246,8 @@ class Findings:
 
     ``mask``: ``(Z, Y, X)`` uint8 as in `Truth`, None where the model has no masks. ``boxes``: ``(n, 6)`` float64 as in `Truth`,
     ``box_classes`` ``(n,)``, ``box_scores`` ``(n,)`` from 0 to 1, highest first. ``measures``: name to value in the target's units.
-    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` float32, how badly each voxel could be made up again.
+    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` float32, how badly each voxel could be made up again. ``raw``:
+    ``(K,)`` float64, what the same look says of the classes (scores before calibration), None where they are not learnt.
     """
 
     case: str
@@ -257,6 +258,7 @@ class Findings:
     measures: Mapping[str, float] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     anomaly: Floats | None = None
+    raw: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,7 +271,8 @@ class Dataset:
     ``split`` is ``(N,)`` of ``"train"``, ``"val"``, ``"test"``. ``further``: structured targets, whose rows are the same cases.
     Where nothing but structured targets is learnt, ``target`` is the first of theirs and ``values`` ``(N,)`` are zeros.
     ``class_known``: ``(N,)`` bool, the cases whose value is known, None where all are. Of the others ``values`` holds -1 (binary,
-    multi-class) or NaN; there are some only where structured targets are learnt too.
+    multi-class) or NaN; there are some only where structured targets are learnt too. ``taught``: ``(N,)`` bool, the cases whose
+    labels (where structured targets are learnt too: whose classes) may be learnt from, None where all may; the rest only judge.
     """
 
     cases: tuple[Case, ...]
@@ -283,6 +286,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     further: tuple[Truth, ...] = ()
     class_known: NDArray[np.bool_] | None = None
+    taught: NDArray[np.bool_] | None = None
 
     def indices(self, *splits: str) -> NDArray[np.int64]:
         """Positions of the cases in the named splits, ascending."""

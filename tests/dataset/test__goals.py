@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medloop import dataset as data
-from medloop.dataset import Options, _classes, build, counts, folds, judged_by, shortcuts, snapshot
+from medloop.dataset import Options, _classes, build, counts, folds, judged_by, shortcuts, snapshot, taught
 from medloop.dataset.duplicates import Pair
 from medloop.dataset.fingerprint import fingerprint, of_split
 from medloop.errors import InputError, Refused
@@ -163,6 +163,29 @@ def test_a_part_of_the_masks_alone_is_a_part_of_the_cases(labelled) -> None:
     built, _ = build(*only(masks([True] * 100), labelled(["a"] * 100)), [], Options(label_fraction=0.3))
     assert 20 <= len(built.indices("train", "val")) <= 28
     assert len(built.indices("test")) == 20
+
+
+@pytest.mark.parametrize("names", [("classes", "masks"), ("classes",), ("masks",)])
+def test_out_of_fold_all_are_judged_and_a_part_is_learnt_from(labelled, names) -> None:
+    cases, survey = beside(masks([True] * 100), labelled(["a", "b"] * 50))
+    whole, _ = build(cases, survey, [], Options(folds=5, targets=names))
+    built, findings = build(cases, survey, [], Options(label_fraction=0.3, folds=5, targets=names))
+    assert built.cases == whole.cases
+    assert np.array_equal(built.values, whole.values)
+    assert all(truth.known.all() for truth in built.further)
+    assert built.fingerprint != whole.fingerprint
+    assert any("all are judged" in note for note in findings.notes)
+    rows = np.arange(0, 100, 2)
+    learnt, of = taught(built, rows)
+    if names == ("classes", "masks"):
+        assert np.array_equal(of, rows)
+        assert 25 <= learnt.class_known.sum() <= 35
+        assert (learnt.values[~learnt.class_known] == -1).all()
+        assert learnt.further[0].known.all()
+    else:
+        assert set(of) < set(rows)
+        assert 8 <= len(of) <= 22
+    assert taught(whole, rows)[1] is rows
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, ""] * 10, [(("f", 1.0), ("g", 0.0)), (("f", 0.0), ("g", 1.0)), ""] * 10])

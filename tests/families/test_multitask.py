@@ -14,6 +14,7 @@ from medloop import families
 from medloop.errors import InputError
 from medloop.evaluation import overlap
 from medloop.families import _joint_fitting, _joint_training, multitask
+from medloop.networks import running
 from medloop.types import UNKNOWN, Recipe, Target, TargetKind, Truth
 
 COUNT, SIDE = 32, 32
@@ -191,3 +192,18 @@ def test_recipes_that_cannot_be_followed_are_refused(make, what):
     with pytest.raises(InputError) as caught:
         multitask.fit(make("masks", **parameters))
     assert code is None or caught.value.code == code
+
+
+def test_one_look_says_the_classes_and_what_is_found(make, monkeypatch):
+    job = make("masks")
+    model = multitask.fit(job).model
+    apart, looks = model.predict(job.arrays, cases=[str(each) for each in range(COUNT)]), []
+    run = running.run
+    monkeypatch.setattr(
+        running, "run", lambda content, pixels, names: (looks.append(len(pixels)), run(content, pixels, names=names))[1]
+    )
+    found = list(model.find(job.arrays, None))
+    together = model.answered(np.stack([each.raw for each in found]), apart.cases)
+    assert sum(looks) == COUNT
+    assert together.labels == apart.labels
+    np.testing.assert_allclose(together.probabilities, apart.probabilities, atol=1e-6)

@@ -14,7 +14,8 @@ from medloop.learning.plan import Plan
 from medloop.networks import costs, onnx, solid
 from medloop.networks.joint import Joint, JointSpec
 from medloop.networks.multitask import MultitaskSpec
-from medloop.networks.solid import Solid, SolidSpec
+from medloop.networks.solid import Solid
+from medloop.networks.solid_spec import SolidSpec
 
 SMALL = SolidSpec(filters=4, levels=3)
 
@@ -42,7 +43,7 @@ def _net(spec=SMALL, **asked):
     return Solid(solid.build(spec), MultitaskSpec(**asked)).eval()
 
 
-@pytest.mark.parametrize("spec", [SMALL, SolidSpec(filters=4, levels=2, reduce=2)], ids=["whole", "reduced"])
+@pytest.mark.parametrize("spec", [SMALL, SolidSpec(filters=4, levels=2, reduce=(1, 2, 2))], ids=["whole", "reduced"])
 def test_answers_for_any_size_and_onnx(spec):
     net, (pixels, _) = _net(spec, columns=2, masks=1, measures=3, embedding=4, kinds=2), _balls(2)
     with torch.inference_mode():

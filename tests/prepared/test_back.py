@@ -56,6 +56,18 @@ def test_scores_come_back_as_scores() -> None:
     np.testing.assert_allclose(coarse, returned, atol=0.5 / 255 + 1e-6)
 
 
+@pytest.mark.parametrize("turn", [0.0, 0.2], ids=["parallel", "turned"])
+def test_some_slices_are_those_of_the_whole(turn: float) -> None:
+    geometry, out = geometry_after(SOLID, (20, 30, 26), np.diag([-1.5, 1.2, 1.0, 1.0]))
+    matrix = geometry.matrix[0].copy()
+    matrix[1, 2] += turn
+    geometry = replace(geometry, matrix=matrix[None])
+    scores = np.random.default_rng(1).uniform(size=(2, *out.pixels.shape[2:])).astype(np.float32)
+    whole = back.mask_as_read(scores, geometry, 0)
+    for slab in (slice(0, 3), slice(7, 8), slice(16, 20)):
+        np.testing.assert_allclose(back.slab_as_read(scores, geometry, 0, slab), whole[:, slab], atol=1e-4)
+
+
 def test_outside_what_was_prepared_is_background() -> None:
     geometry, out = geometry_after((Step("fit", {"size": [1, 10, 12]}),), (1, 20, 20))
     ones = np.ones(out.pixels.shape[2:], np.uint8)

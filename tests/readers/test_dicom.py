@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from pathlib import Path
 
 import nibabel
@@ -23,6 +24,7 @@ from pydicom.uid import (
 from medloop import readers
 from medloop.errors import InputError, Unreadable
 from medloop.readers import _mosaic
+from medloop.types import ImageRef
 
 BUNDLED = Path(str(get_testdata_file("CT_small.dcm", download=False))).parent
 BROKEN = {"JPGExtended.dcm", "MR_truncated.dcm", "JPEG2000-embedded-sequence-delimiter.dcm", "JPEG-lossy.dcm"}
@@ -409,3 +411,22 @@ def test_every_file_is_used_or_rejected_and_every_image_reads_or_says_why(shared
         else:
             assert (image.pixels.shape, image.pixels.dtype.name, image.spacing_mm) == (ref.shape, ref.dtype, ref.spacing_mm)
     assert broken in ([], ["JLSL_08_07_0_1F.dcm"])
+
+
+def test_when_a_study_was_taken(tmp_path, write_dicom, gather):
+    for number, (date, time) in enumerate([("20210104", "0912"), ("20210104", None), ("about May", "0912"), (None, None)]):
+        said = {
+            "StudyDate": date,
+            "StudyTime": time,
+            "SeriesInstanceUID": f"1.2.{number + 1}",
+            "StudyInstanceUID": f"1.{number + 1}",
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom tells of a date that is none
+            write_dicom(tmp_path / f"{number}.dcm", **said)
+            found = readers.taken(gather(tmp_path / f"{number}.dcm").refs[0])
+        assert found == ["202101040912", "20210104", "", ""][number]
+
+
+def test_formats_without_dates_were_taken_at_no_time(tmp_path):
+    assert readers.taken(ImageRef("a.png", "raster", (str(tmp_path / "a.png"),))) == ""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from medloop import readers
@@ -21,6 +22,7 @@ from medloop.compute import Compute
 from medloop.errors import InputError
 from medloop.samples import _lesions, _scanner, phantom_ct
 from medloop.samples._body import ORGANS
+from medloop.targets import measures
 
 DCIODVFY = Path(sys.executable).parent / "dciodvfy"
 
@@ -239,3 +241,21 @@ def test_the_truth_check_notices_wrong_truth(tmp_path, monkeypatch):
     phantom_ct.write(tmp_path / "ct", seed=5, patients=6, workers=0)
     with pytest.raises(AssertionError):
         test_lesions_lie_where_the_table_says_and_are_as_large(tmp_path / "ct")
+
+
+def test_true_masks_measure_what_the_table_of_lesions_says(written: Path) -> None:
+    found, true = [], []
+    for line in pd.read_csv(written / "lesions.csv").to_dict("records"):
+        image = nibabel.load(written / "masks" / f"{line['patient']}_{line['study']}.nii.gz")
+        spacing = tuple(float(each) for each in image.header.get_zooms()[:3][::-1])
+        labels = np.asarray(image.dataobj).transpose(2, 1, 0)
+        value = 11 if line["kind"] == "tumour" else 12
+        centre = np.linalg.inv(image.affine) @ [-float(line["x_mm"]), -float(line["y_mm"]), float(line["z_mm"]), 1]
+        number = ndimage.label(labels == value)[0]
+        own = number == number[tuple(np.rint(centre[2::-1]).astype(int))]
+        if 0.9 < own.sum() * np.prod(spacing) / 1000 / float(line["volume_ml"]) < 1.1:  # it touches no other
+            found.append(measures.measure(own.astype(np.uint8), spacing, ("lesion",))["lesion longest diameter"])
+            true.append(float(line["longest_mm"]))
+    assert len(found) >= 10
+    assert abs(np.mean(np.subtract(found, true))) < 0.8
+    assert np.abs(np.subtract(found, true)).mean() < 1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medloop.targets import measures
+from medloop.targets import _solid, measures
+from medloop.targets._solid import diameters
 from medloop.types import UNKNOWN, Findings, Image, Target, TargetKind
 
 SPACINGS = [(1.0, 1.0, 1.0), (2.5, 0.8, 0.8), (1.0, 1.5, 0.7)]
@@ -172,6 +173,41 @@ def test_every_measure_is_in_the_reference():
     for flat in (True, False):
         for name in measures.describe(("a", "b"), flat=flat, physical=True, image=True).classes:
             assert f"`{name.partition(' ')[2]}`" in page
+
+
+def turned_ellipsoid(axes_mm, spacing_mm, rng):
+    """A mask of an ellipsoid turned and placed at random."""
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    reach = [int(max(axes_mm) / step) + 2 for step in spacing_mm]
+    lines = [(np.arange(-r, r + 1) + rng.uniform(-0.5, 0.5)) * step for r, step in zip(reach, spacing_mm, strict=True)]
+    points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1) @ turn
+    return ((points / np.array(axes_mm)) ** 2).sum(axis=-1) < 1
+
+
+def check_diameters(spacing):
+    """Too long for half the balls and too short for half the long ones: never far off, and even on the whole."""
+    rng, off = np.random.default_rng(0), []
+    for radius in (8.0, 14.0, 24.0):
+        for axes in ((radius,) * 3, (radius, 0.7 * radius, 0.8 * radius), (radius, 0.6 * radius, 0.6 * radius)):
+            for _ in range(3):
+                across = diameters(turned_ellipsoid(axes, spacing, rng), spacing, flat=False)
+                off.append(across.longest - 2 * radius)
+                assert across.perpendicular == pytest.approx(2 * sorted(axes)[1], abs=0.6 * max(spacing))
+    assert max(map(abs, off)) < 0.6 * max(spacing)
+    assert abs(np.mean(off)) < 0.2 * max(spacing)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.8, 0.8), (3.5, 3.0, 3.0), (5.0, 2.7, 2.7)], ids=str)
+def test_diameters_are_those_of_the_solid_before_it_was_cut_into_voxels(spacing):
+    check_diameters(spacing)
+
+
+@pytest.mark.parametrize("out", [0.0, 0.5])
+def test_the_check_of_diameters_sees_a_ruler_from_centres_or_from_corners_alone(monkeypatch, out):
+    honest = _solid._border_points
+    monkeypatch.setattr(_solid, "_border_points", lambda mask, steps, _: honest(mask, steps, out))
+    with pytest.raises(AssertionError):
+        check_diameters((5.0, 2.7, 2.7))
 
 
 def test_each_part_has_its_own_diameter():

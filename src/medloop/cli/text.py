@@ -15,6 +15,8 @@ _FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", 
 _STRUCTURED = re.compile(
     r"(dice|hd95_mm|hd95_px|surface_dice|map50|map|froc_1|shown_false|diameter_error_mm|diameter_error_px|mae)(_.+)?"
 )
+_STUDIES = 12
+"""Studies that the demo shows."""
 _MOST = 16
 """Figures of masks, boxes and measures that are shown; the report and --json have all."""
 
@@ -27,9 +29,9 @@ def as_text(result: Any) -> str:
 
 @as_text.register
 def _(result: r.InspectResult) -> str:
-    patients = "unknown patients" if result.patients is None else f"{result.patients} patients"
+    seen = f"{_counted(result.files, 'file')}: {result.used} used, {len(result.rejected)} rejected."
     lines = [
-        f"{result.files} files: {result.used} used, {len(result.rejected)} rejected. {result.cases} cases of {patients}.",
+        f"{seen} {_cases(result.cases, result.patients)}.",
         f"Labels: {result.layout}" if result.layout else "Labels: none read.",
         *(f"  {name}: {count}" for name, count in result.classes.items()),
         *(f"  {each['target']}, {each['class']}: {each['count']} {each['of']} in {each['cases']} cases" for each in result.further),
@@ -48,10 +50,9 @@ def _(result: r.InspectResult) -> str:
 @as_text.register
 def _(result: r.LearnResult) -> str:
     data = result.dataset
-    patients = "unknown patients" if data.patients is None else f"{data.patients} patients"
     parts = ", ".join(f"{count} {name}" for name, count in data.split.items())
     judged = "judged on the held-out test split" if result.protocol == "held-out" else "judged out of fold, by patient"
-    lines = [f"Learnt from {data.cases} cases of {patients} ({parts}); {judged}."]
+    lines = [f"Learnt from {_cases(data.cases, data.patients)} ({parts}); {judged}."]
     lines += [f"Beware: {each}" for each in result.accepted_leaks]
     lines += _figures(result.test)
     lines += _alarm(result.shift)
@@ -80,7 +81,7 @@ def _(result: r.DryRunResult) -> str:
 
 @as_text.register
 def _(result: r.EvaluateResult) -> str:
-    lines = [f"Judged on {result.dataset.cases} cases.", *_figures(result.test), *_alarm(result.shift)]
+    lines = [f"Judged on {_counted(result.dataset.cases, 'case')}.", *_figures(result.test), *_alarm(result.shift)]
     if result.looks:
         lines.append(f"This test set has now been scored {_times(result.looks)}.")
     lines += [f"Note: {each}" for each in result.warnings]
@@ -90,12 +91,13 @@ def _(result: r.EvaluateResult) -> str:
 @as_text.register
 def _(result: r.PredictResult) -> str:
     left = f", {result.abstained} of them left to a person" if result.labels or result.abstained else ""
-    lines = [f"{result.cases} cases{left}."]
+    lines = [f"{_counted(result.cases, 'case')}{left}."]
     lines += [f"  {label}: {count}" for label, count in result.labels.items()]
     lines += _reasons(result.rejected)
     lines += [f"Note: {each}" for each in result.warnings]
     if result.violations:
-        lines.append(f"Beware: {result.violations} cases break a rule; the column 'violations' of the measures says which.")
+        broken = "1 case breaks" if result.violations == 1 else f"{result.violations} cases break"
+        lines.append(f"Beware: {broken} a rule; the column 'violations' of the measures says which.")
     places = {
         "Predictions": result.out,
         "Masks": result.masks,
@@ -161,6 +163,7 @@ def _(result: r.DemoResult) -> str:
             "3. Learn: " + as_text(result.learn).replace("\n", "\n   "),
             "4. Evaluate: " + as_text(result.evaluate).replace("\n", "\n   "),
             "5. Predict: " + as_text(result.predict).replace("\n", "\n   "),
+            *(["6. Outline: " + as_text(result.outlines).replace("\n", "\n   ")] if result.outlines else []),
             f"\nAll in {result.seconds:.0f} s. Open the report in a browser:\n  {result.report}",
         ]
     )
@@ -292,9 +295,39 @@ def _(result: r.MonitorResult) -> str:
 
 
 @as_text.register
+def _(result: r.OutlinesResult) -> str:
+    lines = ["new study   class       confidence   longest diameter, mm: found    true"]
+    for row in result.rows[:_STUDIES]:
+        lengths = (f"{_length(row['found_mm']):>29} {_length(row['true_mm']):>7}   {row['rules']}").rstrip()
+        lines.append(f"{row['case']:11} {row['class']:11} {_length(row['confidence'], 2):>10} {lengths}")
+    more = len(result.rows) - _STUDIES
+    lines += [f"… and {more} more in {result.predict.measures}"] if more > 0 else []
+    if result.mean_error_mm is not None:
+        lines.append(f"Mean error of the diameters: {result.mean_error_mm:.1f} mm.")
+    if result.mistaken is not None:
+        lines.append(f"If the file of {result.mistaken['case']} gave centimetres where millimetres are meant, the rule catches it:")
+        lines += [f"  {each['rule']}: {each['value']} (allowed: {each['allowed']})" for each in result.mistaken["caught"]]
+    return "\n".join([*lines, f"Masks: {result.predict.masks}", f"Report with outlines: {result.learn.report}"])
+
+
+@as_text.register
 def _(result: r.DoctorResult) -> str:
     lines = [f"{check['state']:8} {check['what']}: {check['says']}{_mend(check)}" for check in result.checks]
     return "\n".join([*lines, "All is well." if result.healthy else "Something is wrong; see above."])
+
+
+def _cases(cases: int, patients: int | None) -> str:
+    """So many cases of so many patients."""
+    unknown = "an unknown patient" if cases == 1 else "unknown patients"
+    return f"{_counted(cases, 'case')} of {unknown if patients is None else _counted(patients, 'patient')}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _length(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _alarm(shift: dict[str, Any] | None) -> list[str]:

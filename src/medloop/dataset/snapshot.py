@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medloop.dataset import leaks as leaking
 from medloop.dataset._balance import strata
 from medloop.dataset._classes import UNSAID
-from medloop.dataset._fewer_labels import fewer_labels
+from medloop.dataset._fewer_labels import drawn_labels, fewer_labels
 from medloop.dataset._findings import Findings, Surveyed, conflicts, duplicate_groups, links_of, usable
 from medloop.dataset._given import Division, divide
 from medloop.dataset._goals import Goals, goals_of
@@ -168,12 +168,15 @@ def _snapshot(
     cases: Sequence[Case], goals: Goals, grouped: Groups, division: Division, options: Options, findings: Findings
 ) -> Dataset:
     keep = division.split != ""
+    drawn = np.ones(len(cases), np.bool_)
     if options.label_fraction < 1:
-        goals = fewer_labels(goals, grouped, cases, division.split, options, findings)
-        keep &= goals.anything
+        drawn = drawn_labels(goals, grouped, cases, division.split, options, findings)
+    learnt = fewer_labels(goals, drawn)
+    if options.folds is None:
+        goals, keep = learnt, keep & learnt.anything
     chosen = np.flatnonzero(keep)
     kept = tuple(cases[index] for index in chosen.tolist())
-    split, goals = division.split[chosen], goals.select(chosen)
+    split, goals, learnt = division.split[chosen], goals.select(chosen), learnt.select(chosen)
     groups = group(kept, _within([link for link in grouped.links if link.kind != "patient"], chosen))
     apart = _apart(groups, split, options, findings)
     return Dataset(
@@ -183,11 +186,12 @@ def _snapshot(
         groups=apart,
         patients=groups.patients,
         split=split,
-        fingerprint=fingerprint(kept, goals.target, goals.values, split, apart, goals.further),
+        fingerprint=fingerprint(kept, goals.target, learnt.values, split, apart, learnt.further),
         split_given=division.given,
         notes=tuple(findings.notes),
         further=goals.further,
         class_known=None if goals.known.all() else goals.known,
+        taught=None if options.folds is None or drawn.all() else drawn[chosen],
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medloop.families._joint_answers import candidates
-from medloop.prepared.back import boxes_as_read, mask_as_read
+from medloop.prepared.back import boxes_as_read, slab_as_read
 from medloop.prepared.geometry import Geometry
 from medloop.targets import boxes, masks, measures, rules
 from medloop.targets.measures import Scaling
@@ -79,12 +79,16 @@ def findings(
 
 
 def _mask(scores: Array, cleaning: masks.Cleaning, geometry: Geometry | None, row: int) -> Array:
-    """Cleaned on the grid as read, where scores are interpolated: borders are finer than prepared voxels."""
+    """Cleaned on the grid as read, where scores are interpolated: borders are finer than prepared voxels.
+
+    A few slices at a time: scores of a whole CT as read would be gigabytes.
+    """
     if geometry is None:
         return masks.clean(scores, cleaning)
     larger = abs(float(np.linalg.det(geometry.matrix[row][:3, :3])))
     smallest = tuple(round(each * larger) for each in cleaning.smallest)
-    return masks.clean(mask_as_read(scores, geometry, row), replace(cleaning, smallest=smallest))
+    shape = geometry.shape[row].tolist()
+    return masks.clean_slabs(lambda slab: slab_as_read(scores, geometry, row, slab), shape, replace(cleaning, smallest=smallest))
 
 
 def _spacing(geometry: Geometry | None, row: int) -> SpacingMm | None:

@@ -18,6 +18,7 @@ from medloop.families import _alike, _folds
 from medloop.prepared.arrays import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
+from medloop.targets.rules import Rules
 from medloop.types import Array, Dataset, Findings, Floats, Integers, Json, Prediction, Recipe, Step, Target, Truth
 
 
@@ -102,8 +103,9 @@ class FitJob:
 class OutOfFold:
     """Answers for the n training cases, each by models that saw neither it nor its group.
 
-    ``indices``: ``(n,)`` positions in the dataset. ``fold``: ``(n,)``. ``raw``: ``(n, K)`` scores before calibration (one column
-    for binary). ``probabilities``: ``(n, K)`` after calibration, which was fitted on these very scores (numbers: ``(n, 1)``).
+    ``indices``: ``(n,)`` positions in the dataset. ``fold``: ``(n,)``, -1 for cases that were not held out. ``raw``: ``(n, K)``
+    scores before calibration (one column for binary). ``probabilities``: ``(n, K)`` after calibration, which was fitted on these
+    very scores (numbers: ``(n, 1)``).
     K is 0 where only structured targets are learnt.
     """
 
@@ -175,6 +177,11 @@ class Finder(Model, Protocol):
         """Which."""
         ...
 
+    @property
+    def rules(self) -> Rules | None:
+        """What its answers are held against."""
+        ...
+
     def find(
         self,
         arrays: PreparedArrays,
@@ -189,6 +196,10 @@ class Finder(Model, Protocol):
         """What is found in prepared images, one after another, in voxels of the images as read (``geometry``: of ``arrays``)."""
         ...
 
+    def answered(self, raw: Floats, cases: Sequence[str] = ()) -> Prediction:
+        """What `predict` says, from the scores ``(n, K)`` that `find` gave with what it found."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
@@ -198,7 +209,7 @@ class Fitted:
     ``timings``: seconds by stage (``features``, ``search``, ``fit``). Where several families were tried, ``ladder`` has a row for
     each (`medloop.families.ladder`), ``cheapest`` is what the quickest of them gave, and ``members`` what those chosen gave.
     ``answers``: by the names of structured targets a file of out-of-fold answers in prepared voxels, its rows those of
-    ``out_of_fold`` (masks: ``.npy`` ``(n, Z, Y, X)`` uint8, cleaned).
+    ``out_of_fold`` (masks: ``.npy`` ``(n, Z, Y, X)`` uint8, cleaned, `UNKNOWN` where a case was not held out).
     """
 
     model: Model

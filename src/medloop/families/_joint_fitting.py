@@ -37,12 +37,14 @@ from medloop.networks import onnx
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
 from medloop.targets import boxes, masks, rules
-from medloop.types import Floats, Integers, Json, Target, TargetKind
+from medloop.types import UNKNOWN, Floats, Integers, Json, Target, TargetKind
 from medloop.version import VERSION
 
 __all__ = ["check", "fit", "least_seconds"]
 
 _CHECKED = 4
+_PARTS = 5
+"""Where one part is held out, once, it is one of so many."""
 _TOLERANCE = 1e-3
 
 
@@ -60,6 +62,7 @@ def fit(job: FitJob) -> Fitted:
     with Scores.of(job, settings, None if folder is None else folder / "out-of-fold") as oof:
         ground = Ground(job, settings, found, oof, rules.penalties(told) if told else ())
         work = Work(ground, _folds(job, settings), folder)
+        ground.keep()
         ready = job.clock()
         raw, rows = work.cross_validated()
         searched = job.clock()
@@ -67,7 +70,7 @@ def fit(job: FitJob) -> Fitted:
         net, trained = work.train(np.arange(len(job.train)), np.empty(0, np.int64), "all")
         rows += history(trained, "all")
         plain = Finder(settings.further, settings.net.stride, rules=told)
-        finder, qualities, answers = _finder(job, settings, oof, plain) if work.count > 1 else (_uncleaned(plain), {}, {})
+        finder, qualities, answers = _finder(job, settings, oof, plain) if work.count else (_uncleaned(plain), {}, {})
     fitted = _fitted(ground, work, raw, net, finder)
     if work.folder is not None:
         checkpoints.clear(work.folder)
@@ -117,16 +120,20 @@ def _spaced(job: FitJob) -> bool | None:
 
 
 def _folds(job: FitJob, settings: Settings) -> Integers:
-    """``(n,)``. Cases whose class is unknown are spread like a class of their own.
+    """``(n,)``, -1 for cases that are never held out. Cases whose class is unknown are spread like a class of their own.
 
-    Where no classes are learnt one patient will do: all of it is one fold, and nothing is held out.
+    Where no classes are learnt one patient will do: nothing is held out then.
     """
     target, known = job.dataset.target, job.class_known
     if not settings.classes and len(np.unique(job.groups)) == 1:
         job.tell.say("All that is learnt from is of one patient: thresholds and cleaning are the plain ones.")
-        return np.zeros(len(job.train), np.int64)
+        return np.full(len(job.train), -1)
     if not settings.classes:
-        return folds(_places(job), np.zeros(len(job.train), np.int64), job.groups, job.recipe.seed, settings.folds)
+        alone = settings.folds == _joint_tuning.HELD_OUT
+        found = folds(
+            _places(job), np.zeros(len(job.train), np.int64), job.groups, job.recipe.seed, _PARTS if alone else settings.folds
+        )
+        return np.where(found == 0, 0, -1) if alone else found
     if known.all():
         return folds(target, job.values, job.groups, job.recipe.seed, settings.folds)
     folds(target, job.values[known], job.groups[known], job.recipe.seed, settings.folds)
@@ -155,7 +162,7 @@ def _finder(job: FitJob, settings: Settings, oof: Scores, finder: Finder) -> tup
             if job.cache is not None:
                 answers[target.name] = _cleaned(job, target, known, oof, cleaning)  # type: ignore[arg-type]
         elif target.kind is TargetKind.BOXES:
-            kept = [at for at, row in enumerate(rows) if known.known[row]]
+            kept = [at for at, row in enumerate(rows) if known.known[row] and oof.there[at]]
             truth = [boxes.Boxes.of(known.boxes[rows[at]], known.box_classes[rows[at]]) for at in kept]  # type: ignore[union-attr]
             chosen = boxes.learn_cleaning(target, [oof.boxes[at] for at in kept], truth)
             finder = dataclasses.replace(finder, boxes=chosen)
@@ -174,7 +181,7 @@ def _uncleaned(finder: Finder) -> Finder:
 
 
 def _cleaned(job: FitJob, target: Target, known: Masks, oof: Scores, cleaning: masks.Cleaning) -> Path:
-    """Out-of-fold masks ``(n, Z, Y, X)`` in the cache."""
+    """Out-of-fold masks ``(n, Z, Y, X)`` in the cache; of cases that were not held out nothing is known."""
     if job.cache is None or oof.masks is None:
         raise ValueError("there is no place for answers")
     name = hashlib.blake2b(json.dumps([known.key, cleaning.to_json(), job.train.tolist()]).encode(), digest_size=12).hexdigest()
@@ -184,7 +191,7 @@ def _cleaned(job: FitJob, target: Target, known: Masks, oof: Scores, cleaning: m
     count, _, *shape = oof.masks.shape
     room = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(count, *shape))
     for at in range(count):
-        room[at] = masks.clean(np.asarray(oof.masks[at]), cleaning)
+        room[at] = masks.clean(np.asarray(oof.masks[at]), cleaning) if oof.there[at] else UNKNOWN
     room.flush()
     del room
     return draft.replace(path)
@@ -209,7 +216,7 @@ def _fitted(ground: Ground, work: Work[Any], raw: Floats, net: Multitask, finder
     calibrator, decision, probabilities = _decided(job, settings, raw)
     seen = Seen(net, settings.views)
     content = _written(job, settings, seen)
-    spec = settings.backbone.to_json()
+    spec = settings.solid.to_json() if settings.solid else settings.backbone.to_json()
     told = {"spec": json.dumps(spec)}  # safetensors writes several in no fixed order
     own = {f"backbone.{name}" for name in net.backbone.state_dict()}
     scaling = ground.known.scaling

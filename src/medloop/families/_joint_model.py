@@ -7,7 +7,7 @@ processes, one case after another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from medloop.networks import running
 from medloop.prepared.arrays import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
+from medloop.targets.rules import Rules
 from medloop.types import Array, Findings, Floats, Json, Prediction, Step, Target, TargetKind
 
 KIND = "multitask"
@@ -65,6 +66,11 @@ class MultitaskModel:
     deviation: float = 1.0
     family: str = FAMILY
 
+    @property
+    def rules(self) -> Rules | None:
+        """What its answers are held against."""
+        return self.finder.rules
+
     def raw(
         self,
         arrays: PreparedArrays,
@@ -95,7 +101,10 @@ class MultitaskModel:
 
         Without ``cases`` they are named by their number.
         """
-        raw = self.raw(arrays, indices, compute=compute, cache=cache, tell=tell)
+        return self.answered(self.raw(arrays, indices, compute=compute, cache=cache, tell=tell), cases)
+
+    def answered(self, raw: Floats, cases: Sequence[str] = ()) -> Prediction:
+        """Calibrated answers from scores ``(n, K)`` as `raw` or `find` gave them."""
         if self.classes:
             return predicted(self.target, raw, self.calibrator, self.decision, cases)
         return Prediction(named(cases, len(raw)), raw, ("",) * len(raw), np.full(len(raw), np.nan), np.zeros(len(raw), bool))
@@ -111,12 +120,16 @@ class MultitaskModel:
         cache: Path | None = None,
         tell: Progress = QUIET,
     ) -> Iterator[Findings]:
-        """What is found in prepared images, in their order and in voxels as read; without ``geometry`` in prepared voxels."""
+        """What is found in prepared images, in their order and in voxels as read; without ``geometry`` in prepared voxels.
+
+        With what is said of their classes, for a second look would cost as much.
+        """
         del cache
         rows = self._rows(arrays, indices)
         names = named(cases, len(rows))
         cuts = list(_cuts(arrays, len(rows)))
-        answering = self._answering(*(name for name in self.names if name not in _OF_CASE))
+        asked = (name for name in self.names if name not in _OF_CASE or (name == "classes" and self.classes))
+        answering = self._answering(*asked)
         jobs = (
             _Job(
                 tuple(arrays.locate(rows[cut])),
@@ -128,7 +141,8 @@ class MultitaskModel:
             for cut in cuts
         )
         for found in (compute or Compute(0)).map(_found, jobs, label="network", total=len(cuts), tell=tell):
-            yield from alive(found, "network")
+            for each in alive(found, "network"):
+                yield each if each.raw is None else replace(each, raw=each.raw * self.deviation + self.mean)
 
     def similar(
         self, arrays: PreparedArrays, indices: Array | None = None, *, compute: Compute | None = None, tell: Progress = QUIET
@@ -208,7 +222,8 @@ def _found(job: _Job) -> list[Findings]:
     found = []
     for at, case in enumerate(job.cases):
         own = {name: each[at] for name, each in said.items()}
-        found.append(findings(job.finder, case, own, images.shape[2:], job.geometry, at))
+        each = findings(job.finder, case, own, images.shape[2:], job.geometry, at)
+        found.append(replace(each, raw=np.asarray(own["classes"], np.float64)) if "classes" in own else each)
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medloop.evaluation.rectangles import Boxes
 from medloop.families._job import FitJob, Masks
@@ -19,7 +20,7 @@ from medloop.types import Array, Floats, Integers
 
 @dataclass(slots=True)
 class Scores:
-    """What networks said of the n training cases that they had not seen.
+    """What networks said of the n training cases that they had not seen; ``there``: ``(n,)`` bool, of which anything was said.
 
     ``masks``: ``(n, K + 1, Z, Y, X)`` uint8 mapped from disk, None where none are learnt. ``boxes``: candidates of each case.
     ``measures``: ``(n, M)`` as the network says them. ``embedding``: ``(n, E)``.
@@ -27,6 +28,7 @@ class Scores:
 
     settings: Settings
     shape: tuple[int, int, int]
+    there: NDArray[np.bool_]
     masks: Array | None = None
     boxes: dict[int, Boxes] = field(default_factory=dict)
     measures: Floats | None = None
@@ -48,7 +50,7 @@ class Scores:
         count, (_, *shape) = len(job.train), job.arrays.shape
         size = (shape[0], shape[1], shape[2])
         kept = None if folder is not None else tempfile.TemporaryDirectory(prefix="medloop-scores-", ignore_cleanup_errors=True)
-        made = Scores(settings, size, _folder=kept)
+        made = Scores(settings, size, np.zeros(count, bool), _folder=kept)
         where = Path(kept.name) if kept is not None else folder
         if settings.net.masks and where is not None:
             where.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,7 @@ class Scores:
 
     def put(self, rows: Integers, said: Mapping[str, Array]) -> None:
         """Keep what is said of these cases."""
+        self.there[rows] = True
         if self.masks is not None:
             for row, scores in zip(rows, said["masks"], strict=True):
                 self.masks[row] = masks.quantised(scores)
@@ -71,10 +74,10 @@ class Scores:
                 kept[rows] = said[name]
 
     def mask_cases(self, truth: Masks, rows: Integers) -> MaskCases:
-        """Scores and truth of the cases whose mask is known; ``rows``: of the training cases in the truth."""
+        """Scores and truth of the cases that were scored and whose mask is known; ``rows``: of the training cases in the truth."""
         if self.masks is None:
             raise ValueError("no masks are learnt")
-        return MaskCases(self.masks, truth, np.asarray(rows), np.flatnonzero(truth.known[rows]))
+        return MaskCases(self.masks, truth, np.asarray(rows), np.flatnonzero(truth.known[rows] & self.there))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,27 +10,30 @@ from pathlib import Path
 
 import numpy as np
 
+from medloop import registry
 from medloop.families import _begun
 from medloop.families._begun import Begun
 from medloop.families._heads import standardised
 from medloop.families._job import FitJob
+from medloop.families._joint_kept import Heads, Kept, KeptTruth, Order
 from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
 from medloop.families._joint_tuning import Settings, windows_each
 from medloop.families._training import fit_head
-from medloop.families._windows import through
+from medloop.families._windows import chunks, through
 from medloop.learning import devices, stages
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.plan import Plan
 from medloop.networks import costs, losses
-from medloop.networks.joint import Joint
+from medloop.networks.joint import Joint, Shared
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
 from medloop.targets.rules import Penalty
 from medloop.torch_compat import torch
 from medloop.types import Array, Floats, Integers, TargetKind
 
-AT_ONCE = 32
+_VOXELS, _AT_ONCE = 2**22, 32
+"""Voxels of images that are asked about at once, and images at most."""
 _SHOWN = 2000
 _TASTE = 3
 _FOREGROUND = 0.5
@@ -75,10 +78,9 @@ class Ground:
         values = (own - self.mean) / self.deviation if job.dataset.target.kind is TargetKind.NUMBER else own
         self.known = Known.of(job, settings, values)
         self.views = Views.of(job.arrays, job.train, settings.patch)
-        backbone = _begun.backbone(settings.backbone, settings.source, found, job)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(job.recipe.seed)
-            self.net = Multitask(backbone, settings.net)
+        self.net = _network(job, settings, found)
+        self.kept = Kept.of(job, self.net, self.views, settings.augmentation, settings.kept) if settings.kept else None
+        self._learnt: Multitask | None = None
         self._first: Floats | None = None
         self._shows: Array | None = None
 
@@ -99,14 +101,21 @@ class Ground:
             "image": net.image,
             "embedding": net.embedding,
             "rules": net.masks and self.views.whole and self.pulls,
+            "neighbours": net.masks and self.settings.staged and self.settings.solid is None and self.views.size[0] > 1,
         }
         return tuple(name for name, wanted in asked.items() if wanted)
 
     def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Multitask, Trained]:
-        """A network that learnt from the rows ``seen``. Those ``held`` are not looked at."""
-        del held
-        net = copy.deepcopy(self.net)
-        self._begin(net, seen)
+        """A network that learnt from the rows ``seen``; on all of them perhaps from where the training before it ended.
+
+        Those ``held`` are not looked at.
+        """
+        before = self._learnt if self.settings.last < 1 and not len(held) else None
+        net = self._learnt = copy.deepcopy(before or self.net)
+        if self.kept is not None:
+            return net, stages.train_one(self._of_heads(net, self.kept, seen, plan, folder, label))
+        if before is None:
+            self._begin(net, seen)
         course = stages.STAGES if self.settings.staged else stages.JOINT
 
         def lesson(stage: stages.Stage, part: Plan) -> Lesson:
@@ -114,14 +123,19 @@ class Ground:
 
         return net, stages.train(lesson, course, plan, self.targets)
 
+    def keep(self) -> None:
+        """Compute the maps that all trainings share."""
+        if self.kept is not None:
+            self.kept.fill(self.net, np.arange(len(self.job.train)), self.job)
+
     def scores(self, net: Multitask, rows: Integers) -> Floats:
         """``(m, K)`` float64 of classes, over the views; what is said of structured targets goes where out-of-fold answers go."""
         found = np.empty((len(rows), self.columns))
-        for start in range(0, len(rows), AT_ONCE):
-            part = rows[start : start + AT_ONCE]
+        for cut in chunks(len(rows), _few(self.job.arrays.shape)):
+            part = rows[cut]
             said = self.answers(net, part)
             if self.columns:
-                found[start : start + len(part)] = said["classes"]
+                found[cut] = said["classes"]
             if self.oof is not None:
                 self.oof.put(part, said)
         return found
@@ -147,7 +161,12 @@ class Ground:
         """Seconds that learning from one case takes, measured on a few steps, after some to warm up."""
         brief = dataclasses.replace(plan, epochs=2, average="none", stop_after=0, unfreeze_every=0)
         few = np.resize(np.arange(len(self.job.train)), max(1, _TASTE * plan.batch // self._per_case))
-        lesson = self._lesson(copy.deepcopy(self.net), few, brief, self.targets, None, "")
+        net = copy.deepcopy(self.net)
+        if self.kept is not None:
+            self.kept.fill(net, np.unique(few), self.job)
+            lesson = self._of_heads(net, self.kept, few, brief, None, "")
+        else:
+            lesson = self._lesson(net, few, brief, self.targets, None, "")
         order = np.resize(np.arange(len(lesson.train)), _TASTE * plan.batch)
         result = stages.train_one(dataclasses.replace(lesson, order=lambda epoch: order))
         return self._per_case / float(result.history[-1]["images_per_second"])
@@ -157,9 +176,22 @@ class Ground:
         """Windows of one case in an epoch."""
         return windows_each(len(self.views.places), len(self.job.train))
 
-    def _lesson(
-        self, net: Multitask, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str
-    ) -> Lesson:
+    def _of_heads(self, net: Multitask, kept: Kept, seen: Integers, plan: Plan, folder: Path | None, label: str) -> Lesson:
+        """What heads learn from kept maps."""
+        items = kept.items(seen)
+        return dataclasses.replace(
+            self._lesson(Heads(net, kept), seen, plan, self.targets, folder, label),
+            train=Cases(images=kept, rows=items, targets=items),
+            seen=0,
+            augment=KeptTruth(kept, self._changes(self.targets)),
+            order=Order(len(seen), kept.count, self.job.recipe.seed),
+        )
+
+    def _changes(self, targets: tuple[str, ...]) -> Changes:
+        settings = self.settings
+        return Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, self.job.recipe.seed)
+
+    def _lesson(self, net: Shared, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str) -> Lesson:
         job, settings = self.job, self.settings
         items = self.views.items(seen)
         weights = {name: each for name, each in settings.joint.weights.items() if name in targets}
@@ -171,7 +203,7 @@ class Ground:
             plan=plan,
             seed=job.recipe.seed,
             seen=int(np.prod(self.views.size)),
-            augment=Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, job.recipe.seed),
+            augment=self._changes(targets),
             order=self._order(items, len(seen)),
             about=[settings.to_parameters(), self.known.digest(), list(targets)],
             device=job.device,
@@ -214,9 +246,27 @@ class Ground:
         count, net = len(self.views.places), self.net.eval()
         found = []
         with torch.inference_mode(), self.job.tell.task("features", len(rows)) as tick:
-            for start in range(0, len(rows), AT_ONCE):
-                part = rows[start : start + AT_ONCE]
+            for cut in chunks(len(rows), _few((self.job.arrays.shape[0], *self.views.size))):
+                part = rows[cut]
                 pixels = torch.from_numpy(self.views.take(part * count + count // 2))
                 found.append(net.features(pixels).float().numpy())
                 tick(len(part))
         return np.concatenate(found).astype(np.float16)
+
+
+def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
+    """The network that every training of the job begins with."""
+    make = Multitask
+    if settings.solid is None:
+        backbone = _begun.backbone(settings.backbone, settings.source, found, job)
+    else:
+        volumes = registry.part("networks", "solid")  # it brings MONAI, which takes seconds
+        make, backbone = volumes.Solid, volumes.build(settings.solid)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.recipe.seed)
+        return make(backbone, settings.net)
+
+
+def _few(shape: Sequence[int]) -> int:
+    """How many images ``(C, Z, Y, X)`` are asked about at once."""
+    return int(np.clip(_VOXELS // int(np.prod(shape)), 1, _AT_ONCE))

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medloop.evaluation.rectangles import Boxes
 from medloop.families._job import FitJob, Masks
+from medloop.families._joint_solid import voxels_mm
 from medloop.families._joint_tuning import Settings
 from medloop.families._network_model import as_input
 from medloop.families._windows import sizes_of, starts
@@ -122,7 +123,7 @@ class Known:
                 scaled = (numbers - np.array(scaling.centre)) / np.array(scaling.spread)
                 found |= {"measures": scaled.astype(np.float32), "scaling": scaling}
         if settings.rules:
-            found["voxel_mm"] = _voxels_mm(job)
+            found["voxel_mm"] = voxels_mm(job)
         return Known(**found)  # type: ignore[arg-type]
 
     def digest(self) -> str:
@@ -168,24 +169,30 @@ class Changes:
         items = targets.cpu().numpy()
         draws = augment.draw(len(pixels), self.augmentation, self.seed, epoch, first)
         shown = augment.apply(pixels, draws)
-        positions = self.views.positions(items)
-        found: dict[str, torch.Tensor] = {}
-        for name in ("classes", "embedding"):
-            if name in self.targets and self.known.classes is not None:
-                found[name] = torch.from_numpy(self.known.classes[positions]).to(pixels.device)
-        if "measures" in self.targets and self.known.measures is not None:
-            found["measures"] = torch.from_numpy(self.known.measures[positions]).to(pixels.device)
-        if "rules" in self.targets and self.known.voxel_mm is not None:
-            larger = np.linalg.norm(draws.matrix, axis=1)[:, ::-1]
-            found["rules"] = torch.from_numpy((self.known.voxel_mm[positions] * larger).astype(np.float32)).to(pixels.device)
-        if "masks" in self.targets:
-            found["masks"] = self._masks(items, draws, flat=pixels.dim() == 4).to(pixels.device)
-        wanted: dict[str, torch.Tensor | tuple[torch.Tensor, ...]] = dict(found)
-        if "boxes" in self.targets:
-            wanted["boxes"] = tuple(each.to(pixels.device) for each in self._boxes(items, draws, flat=pixels.dim() == 4))
+        wanted = {name: there(each, pixels.device) for name, each in self.told(items, draws, flat=pixels.dim() == 4).items()}
         if "image" in self.targets:
             shown, wanted["image"] = hide(shown, self._hidden(shown, epoch, first))
         return shown, wanted
+
+    def told(self, items: Integers, draws: Draws, *, flat: bool) -> dict[str, torch.Tensor | tuple[torch.Tensor, ...]]:
+        """By name what should be said of these items, changed so; all but the image itself. ``flat``: without a slice axis."""
+        positions = self.views.positions(items)
+        found: dict[str, torch.Tensor | tuple[torch.Tensor, ...]] = {}
+        for name in ("classes", "embedding"):
+            if name in self.targets and self.known.classes is not None:
+                found[name] = torch.from_numpy(self.known.classes[positions])
+        if "measures" in self.targets and self.known.measures is not None:
+            found["measures"] = torch.from_numpy(self.known.measures[positions])
+        if "rules" in self.targets and self.known.voxel_mm is not None:
+            larger = np.linalg.norm(draws.matrix, axis=1)[:, ::-1]
+            found["rules"] = torch.from_numpy((self.known.voxel_mm[positions] * larger).astype(np.float32))
+        if "masks" in self.targets:
+            found["masks"] = self._masks(items, draws, flat=flat)
+        if "neighbours" in self.targets:
+            found["neighbours"] = found["masks"] if "masks" in found else self._masks(items, draws, flat=flat)
+        if "boxes" in self.targets:
+            found["boxes"] = self._boxes(items, draws, flat=flat)
+        return found
 
     def _masks(self, items: Integers, draws: Draws, *, flat: bool) -> torch.Tensor:
         """``(n, [Z,] Y, X)`` uint8."""
@@ -231,10 +238,6 @@ class Changes:
         return torch.from_numpy(np.stack(grids)).to(pixels.device)
 
 
-def _voxels_mm(job: FitJob) -> Floats:
-    """``(n, 3)`` mm ``z, y, x`` of the prepared voxels of the training cases, NaN where unknown."""
-    if job.geometry is None:
-        return np.full((len(job.train), 3), np.nan)
-    place = job.geometry.select(np.asarray(job.train, np.int64))
-    old = place.spacing_mm[:, ::-1, None]  # of x, y, z, as the matrix counts them
-    return np.asarray(np.linalg.norm(old * place.matrix[:, :3, :3], axis=1)[:, ::-1])
+def there(truth: torch.Tensor | tuple[torch.Tensor, ...], device: torch.device) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    """On the device."""
+    return tuple(each.to(device) for each in truth) if isinstance(truth, tuple) else truth.to(device)

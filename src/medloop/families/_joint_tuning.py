@@ -2,11 +2,16 @@
 
 ``targets``       names of what is learnt; left out: all that is labelled
 ``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
+``network``       ``slices`` (volumes go slice by slice through a pretrained network) or ``solid`` (it sees volumes as volumes)
+``filters``       of the solid one: channels of its first maps; ``levels``: how many maps there are; ``reduce``: voxels
+                  ``[z, y, x]`` of which the mean is one that it sees (see `SolidSpec`)
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
 ``context``       neighbours of a slice, each side, that it is seen with (volumes)
 ``patch``         largest ``[z, y, x]`` that goes through the network at once, 0 for the whole side; the rest is seen in windows
+``kept``          changed views of each picture whose maps are kept on disk, for heads to learn from while the backbone stands
+                  still; 0: the whole network learns
 ``views``         flipped and turned views that answers are averaged over: 1, 2, 4, 8
 ``joint``         how losses are joined: ``fixed``, ``uncertainty``, ``gradients`` (see `medloop.networks.joint`)
 ``weights``       a table: how much each target counts
@@ -17,7 +22,7 @@
 ``loss``          of the classes, a table (see `LossSpec`)
 ``augmentation``  a table (see `Augmentation`); an empty one is none
 ``training``      a table (see `Plan`)
-``folds``         of the cross-validation inside the training cases
+``folds``         of the cross-validation inside the training cases; 1 (without classes): one part is held out, once
 ``trials``        read and left alone: nothing is searched
 """
 
@@ -30,7 +35,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medloop.errors import InputError, unknown_name
-from medloop.families import _tuning, _wanted
+from medloop.families import _joint_solid, _tuning, _wanted
 from medloop.families._cross import columns
 from medloop.families._job import FitJob
 from medloop.families._wanted import Wanted
@@ -42,14 +47,20 @@ from medloop.networks.classifier import TURNS
 from medloop.networks.joint import HOW, JointSpec
 from medloop.networks.losses import LossSpec
 from medloop.networks.multitask import MultitaskSpec
+from medloop.networks.solid_spec import SolidSpec
 from medloop.types import Json, Target, TargetKind
 
 Patch = tuple[int, int, int]
-FOLDS = 3
+FOLDS, HELD_OUT = 3, 1
+"""Parts held out in turn where classes are learnt; else one is enough to learn thresholds on, and more time is left to train."""
+_FURTHER = 0.25
+_VIEWS_KEPT, _PICTURES_KEPT, _BYTES_KEPT, _FINE_BYTES, _COARSE_BYTES = 8, 12_000, 2**31, 16, 4
+"""Views of a picture whose maps are kept, at most, and of all pictures; bytes on disk, of which a pixel that the network sees takes
+about so many, with the finest maps and without."""
 _SHIFT, _BRIGHTNESS, _CONTRAST = 0.03, 12.0, 0.15
 """At most, and no blur or noise: borders that are hard to see are learnt late, and there are few epochs."""
-_OF_THE_CASE = 0.2
-_WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules")
+_OF_THE_CASE, _OF_NEIGHBOURS = 0.2, 0.1
+_WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules", "neighbours")
 _CLASSES = "classes"
 _LOOK = 0.6
 """What an answer costs of what learning from a case does, in halves."""
@@ -67,14 +78,17 @@ _DEEP, _DEEP_SIDE = 16, 128
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything that decides how a network of several targets is trained. ``classes``: whether the dataset's own target is learnt;
-    ``further``: the structured targets that are. ``epochs_open``: the recipe leaves open how many epochs there are."""
+    ``further``: the structured targets that are. ``solid``: the network that sees volumes as volumes, instead of ``backbone``.
+    ``epochs_open``: the recipe leaves open how many epochs there are."""
 
     classes: bool
     further: tuple[Target, ...]
     source: str
     backbone: BackboneSpec
+    solid: SolidSpec | None
     net: MultitaskSpec
     patch: Patch
+    kept: int
     views: int
     joint: JointSpec
     staged: bool
@@ -84,6 +98,11 @@ class Settings:
     plan: Plan
     folds: int
     epochs_open: bool
+
+    @property
+    def last(self) -> float:
+        """Of the epochs, those of the training on all cases. Where one part was held out it goes on from what the others taught."""
+        return _FURTHER if self.folds == HELD_OUT else 1.0
 
     @property
     def looks(self) -> float:
@@ -99,25 +118,39 @@ class Settings:
         net = self.net
         found: dict[str, Json] = {"targets": [*([_CLASSES] if self.classes else []), *(each.name for each in self.further)]}
         found |= {key: text for key, text in (("from", self.source), ("rules", self.rules)) if text}
-        return found | {
+        return (
+            found
+            | self._network()
+            | {
+                "head": {"regions": list(net.regions), "join": net.join, "dropout": net.dropout},
+                "patch": list(self.patch),
+                "kept": self.kept,
+                "views": self.views,
+                "joint": self.joint.how,
+                "weights": dict(self.joint.weights),
+                "staged": self.staged,
+                "reconstruct": net.image,
+                "similarity": net.embedding,
+                "loss": self.loss.to_json(),
+                "augmentation": self.augmentation.to_json(),
+                "training": self.plan.to_json(),
+                "folds": self.folds,
+            }
+        )
+
+    def _network(self) -> dict[str, Json]:
+        """What it is made of."""
+        if self.solid is not None:
+            made = self.solid.to_json()
+            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce")}
+        return {
+            "network": _joint_solid.SLICES,
             "backbone": self.backbone.name,
             "stages": list(self.backbone.stages),
             "side": self.backbone.side,
             "level": self.backbone.level,
-            "head": {"regions": list(net.regions), "join": net.join, "dropout": net.dropout},
-            "width": net.width,
-            "context": net.context,
-            "patch": list(self.patch),
-            "views": self.views,
-            "joint": self.joint.how,
-            "weights": dict(self.joint.weights),
-            "staged": self.staged,
-            "reconstruct": net.image,
-            "similarity": net.embedding,
-            "loss": self.loss.to_json(),
-            "augmentation": self.augmentation.to_json(),
-            "training": self.plan.to_json(),
-            "folds": self.folds,
+            "width": self.net.width,
+            "context": self.net.context,
         }
 
 
@@ -140,22 +173,27 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     """
     said = job.recipe.parameters
     classes, further = _targets(job)
-    patch = _patch(said.get("patch"), job, further)
+    solid = _joint_solid.spec(said, job)
+    patch = _patch(said.get("patch"), job, further, solid)
+    training = (_joint_solid.PLAN if solid else {}) | said.get("training", {})
+    backbone = _backbone(said, job, patch, (classes, further), begun)
     return Settings(
         classes=classes,
         further=further,
         source=str(said.get("from", "")),
-        backbone=_backbone(said, job, patch, (classes, further), begun),
+        backbone=backbone,
+        solid=solid,
         net=_net(said, job, classes, further),
         patch=patch,
+        kept=_kept(said, job, (classes, further), patch, backbone),
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
         joint=_joint(said, further),
         staged=bool(said.get("staged", False)),
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
         augmentation=_augmentation(said, job),
-        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, said.get("training", {})),
-        folds=int(said.get("folds", FOLDS)),
+        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
+        folds=_folds(said, classes),
         epochs_open="epochs" not in said.get("training", {}),
     )
 
@@ -220,7 +258,8 @@ def _backbone(
 def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Target, ...]) -> MultitaskSpec:
     kinds = {each.kind: len(each.classes) for each in further}
     target, deep = job.dataset.target, job.arrays.shape[1] > 1
-    usual: dict[str, Json] = {"regions": [1], "join": "attention" if deep else "mean", "dropout": 0.2} | dict(said.get("head", {}))
+    join = "attention" if deep and said.get("network") != _joint_solid.SOLID else "mean"
+    usual: dict[str, Json] = {"regions": [1], "join": join, "dropout": 0.2} | dict(said.get("head", {}))
     alike = len(target.classes) if classes and target.kind in (TargetKind.BINARY, TargetKind.MULTICLASS) else 0
     return MultitaskSpec(
         columns=columns(target) if classes else 0,
@@ -244,20 +283,60 @@ def _joint(said: Mapping[str, Json], further: tuple[Target, ...]) -> JointSpec:
     how = str(said.get("joint", "fixed"))
     places = how == "fixed" and any(each.kind in (TargetKind.MASKS, TargetKind.BOXES) for each in further)
     usual = dict.fromkeys(("classes", "measures", "embedding"), _OF_THE_CASE) if places else {}
+    usual |= {"neighbours": _OF_NEIGHBOURS} if how == "fixed" and said.get("staged") else {}
     return JointSpec(how, usual | {name: float(each) for name, each in said.get("weights", {}).items()})
 
 
 def _context(said: Mapping[str, Json], job: FitJob) -> int:
-    return int(said.get("context", 1)) if job.arrays.shape[1] > 1 else 0
+    sliced = job.arrays.shape[1] > 1 and said.get("network") != _joint_solid.SOLID
+    return int(said.get("context", 1)) if sliced else 0
 
 
-def _patch(said: Any, job: FitJob, further: tuple[Target, ...]) -> Patch:
+def _patch(said: Any, job: FitJob, further: tuple[Target, ...], solid: SolidSpec | None) -> Patch:
     """The whole image; of volumes that are large a part, where nothing is said of the case as a whole."""
     _, depth, high, wide = job.arrays.shape
     whole = depth == 1 or not further
-    usual = (0, 0, 0) if whole else (_DEEP, 0, 0)
+    usual = [0, 0, 0] if whole else _joint_solid.patch(solid, (depth, high, wide)) if solid else [_DEEP, 0, 0]
     z, y, x = usual if said is None else said
     return tuple(0 if part >= side else part for part, side in zip((z, y, x), (depth, high, wide), strict=True))  # type: ignore[return-value]
+
+
+def _folds(said: Mapping[str, Json], classes: bool) -> int:
+    """Parts that are held out. Raises `InputError` for one where classes are learnt: calibration needs an answer for each case."""
+    wanted = int(said.get("folds", FOLDS if classes else HELD_OUT))
+    if classes and wanted == HELD_OUT:
+        raise InputError("bad-recipe", got="folds = 1, and classes.", allowed="2 or more, or no classes.", fix="Leave folds out.")
+    return wanted
+
+
+def _kept(
+    said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target, ...]], patch: Patch, backbone: BackboneSpec
+) -> int:
+    """Views of each picture whose maps are kept; as many as is worth while for pictures of which only masks and boxes are learnt.
+
+    Raises `InputError` where the recipe asks for them and something else is learnt as well.
+    """
+    classes, further = asked
+    kinds = {each.kind for each in further}
+    more = [name for name in ("reconstruct", "similarity", "rules", "staged") if said.get(name)]
+    whole = job.arrays.shape[1] == 1 and not any(patch)
+    fit = whole and not classes and not more and kinds <= {TargetKind.MASKS, TargetKind.BOXES}
+    if "kept" in said:
+        if said["kept"] and not fit:
+            raise InputError(
+                "bad-recipe",
+                got=f"kept = {said['kept']}: maps are to be kept, and more is learnt than masks and boxes of whole pictures.",
+                allowed='targets = ["masks"], ["boxes"] or both, of flat pictures, without staged, rules and helpers.',
+                fix="Leave kept out.",
+            )
+        return int(said["kept"])
+    if not fit or "frozen" in said.get("training", {}):
+        return 0
+    high, wide = job.arrays.shape[2:]
+    seen = backbone.side**2 * min(high, wide) / max(high, wide)
+    each = seen * (_FINE_BYTES if min(backbone.stages, default=0) == 0 else _COARSE_BYTES)
+    views = min(_VIEWS_KEPT, _PICTURES_KEPT // len(job.arrays), int(_BYTES_KEPT / (each * len(job.arrays))))
+    return views if views > 1 else 0
 
 
 def _loss(job: FitJob) -> dict[str, Json]:
@@ -306,6 +385,10 @@ WANTED: Mapping[str, Wanted] = {
     "targets": Wanted('a list of names such as ["classes", "masks"]', _names),
     "from": _wanted.text("model"),
     "from_digest": _wanted.text("the hash of what from names"),
+    "network": _wanted.one_of(_joint_solid.SLICES, _joint_solid.SOLID),
+    "filters": _wanted.whole(4),
+    "levels": _wanted.whole(2),
+    "reduce": Wanted("three whole numbers [z, y, x], 1 or more", lambda value: _parts(value) and 0 not in value),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),
@@ -314,6 +397,7 @@ WANTED: Mapping[str, Wanted] = {
     "width": _wanted.whole(8),
     "context": _wanted.whole(0),
     "patch": Wanted("three whole numbers [z, y, x], 0 for the whole side", _parts),
+    "kept": _wanted.whole(0),
     "views": Wanted(f"one of {', '.join(map(str, TURNS))}", lambda value: value in TURNS and not isinstance(value, bool)),
     "joint": _wanted.one_of(*HOW),
     "weights": Wanted("a table of numbers from 0 such as {classes = 1.0, masks = 0.5}", _weights),
@@ -324,6 +408,6 @@ WANTED: Mapping[str, Wanted] = {
     "loss": _tuning.table(LossSpec.from_json, "{smoothing = 0.05}"),
     "augmentation": _tuning.table(Augmentation.from_json, "{turn = 10.0}"),
     "training": _tuning.table(Plan.from_json, "{epochs = 5, rate = 0.0003}"),
-    "folds": _wanted.whole(2),
+    "folds": _wanted.whole(1),
     "trials": _wanted.whole(1),
 }

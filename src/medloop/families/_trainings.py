@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,11 @@ class Asked(Protocol):
     @property
     def epochs_open(self) -> bool:
         """Whether the time decides how many there are."""
+        ...
+
+    @property
+    def last(self) -> float:
+        """Of these epochs, those of the last training; below 1 where it goes on from the one before."""
         ...
 
     @property
@@ -80,7 +86,8 @@ class Ground(Protocol[N]):
 
 @dataclass(slots=True)
 class Work(Generic[N]):
-    """The trainings of one job: a fold each, then all. ``fold``: ``(n,)``. ``plan``: how, settled before the first."""
+    """The trainings of one job: a fold each, then all. ``fold``: ``(n,)``, below 0 for cases that are never held out. ``plan``:
+    how, settled before the first."""
 
     ground: Ground[N]
     fold: Integers
@@ -92,13 +99,11 @@ class Work(Generic[N]):
         self.plan = self.ground.settings.plan
 
     def cross_validated(self) -> tuple[Floats, list[Mapping[str, Json]]]:
-        """Raw out-of-fold scores ``(n, K)`` and the history; NaN where there is one fold only, as nothing can be held out.
+        """Raw out-of-fold scores ``(n, K)`` and the history; NaN for cases that are never held out.
 
         Too slow for the deadline, it begins again with fewer epochs.
         """
         self._settle(self._affordable())
-        if self.count == 1:
-            return np.full((len(self.fold), self.ground.columns), np.nan), []
         while True:
             raw = np.full((len(self.fold), self.ground.columns), np.nan)
             rows: list[Mapping[str, Json]] = []
@@ -116,23 +121,31 @@ class Work(Generic[N]):
     def train(self, seen: Integers, held: Integers, name: int | str) -> tuple[N, Trained]:
         """One training, kept where it stands."""
         label = f"training, fold {name + 1} of {self.count}" if isinstance(name, int) else "training on all"
-        net, trained = self.ground.trained(seen, held, self.plan, self.folder, label)
+        plan = self.plan if isinstance(name, int) else self._last()
+        net, trained = self.ground.trained(seen, held, plan, self.folder, label)
         self.plan = dataclasses.replace(self.plan, at_once=trained.plan.at_once)
         return net, trained
 
     def fixed(self) -> float:
         """Seconds that pass however many epochs there are."""
-        looked = len(self.fold) * _LOOKING * self.ground.settings.looks
+        looked = int((self.fold >= 0).sum()) * _LOOKING * self.ground.settings.looks
         return _EXPORT_S + (self.count + 1) * _TRAINING_S + (looked * self._each if looked else 0.0)
 
     def epoch(self) -> float:
         """Seconds of one epoch in every fold and in the last training."""
-        return len(self.fold) * (self.count + _LOOKING) * self._each
+        share = self._last().epochs / self.plan.epochs
+        seen = (self.count + share) * len(self.fold) - int((self.fold >= 0).sum())
+        return (seen + _LOOKING * len(self.fold)) * self._each
 
     @property
     def count(self) -> int:
-        """Folds."""
+        """Folds that are held out in turn."""
         return int(self.fold.max()) + 1
+
+    def _last(self) -> Plan:
+        """Of the training on all; where nothing was held out there is none before it."""
+        share = self.ground.settings.last if self.count else 1.0
+        return dataclasses.replace(self.plan, epochs=math.ceil(share * self.plan.epochs))
 
     @property
     def _each(self) -> float:

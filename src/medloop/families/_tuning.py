@@ -78,6 +78,11 @@ class Settings:
         return self.plan.frozen >= ALL and self.augmentation == augment.NOTHING
 
     @property
+    def last(self) -> float:
+        """Of the epochs, those of the training on all cases: it begins anew."""
+        return 1.0
+
+    @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
         return 0.0 if self.still else 3.0 * self.classifier.views

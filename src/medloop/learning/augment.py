@@ -152,6 +152,10 @@ class Draws:
     def __len__(self) -> int:
         return len(self.share)
 
+    def select(self, places: NDArray[np.int64]) -> Draws:
+        """Those of the pictures at these places, none of which is mixed with another."""
+        return Draws(**{each.name: getattr(self, each.name)[places] for each in fields(self)})
+
     def to_json(self) -> Json:
         """Plain JSON: every number in full."""
         return {each.name: getattr(self, each.name).tolist() for each in fields(self)}

@@ -16,7 +16,7 @@ from medloop.types import Json
 
 __all__ = ["JOINT", "STAGES", "Stage", "parts", "train", "train_one"]
 
-_ALL = frozenset({"classes", "masks", "boxes", "measures", "image", "embedding", "rules"})
+_ALL = frozenset({"classes", "masks", "boxes", "measures", "image", "embedding", "rules", "neighbours"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ JOINT = (Stage("joint", _ALL, 1.0),)
 """Everything at once."""
 STAGES = (
     Stage("global", frozenset({"classes", "image"}), 0.25),
-    Stage("local", frozenset({"masks", "boxes", "image", "rules"}), 0.35),
+    Stage("local", frozenset({"masks", "boxes", "image", "rules", "neighbours"}), 0.35),
     Stage("decision", _ALL, 0.4),
 )
 

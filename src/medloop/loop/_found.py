@@ -14,10 +14,11 @@ import numpy as np
 from medloop import prepared, readers
 from medloop.errors import InputError
 from medloop.families import Finder
+from medloop.loop import _growth
 from medloop.loop._intake import Means, Seen
 from medloop.loop._runs import table
 from medloop.targets import boxes, measures
-from medloop.types import Findings, Image, ImageRef, Target, TargetKind, Violation
+from medloop.types import Findings, Floats, Image, ImageRef, Target, TargetKind
 from medloop.workspace import ready_for, write_folder, write_text
 from medloop.writers import coco, nifti, png
 from medloop.writers import measures as measures_csv
@@ -31,13 +32,15 @@ _ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,5}$", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """Where findings lie, None where the model has none of the kind. ``violations``: cases that break a rule."""
+    """Where findings lie, None where the model has none of the kind. ``violations``: cases that break a rule. ``raw``: ``(n, K)``,
+    what the model said of the classes, None where it learnt none."""
 
     masks: Path | None = None
     values: Mapping[str, int] = field(default_factory=dict)
     boxes: Path | None = None
     measures: Path | None = None
     violations: int = 0
+    raw: Floats | None = None
 
 
 def ready_beside(out: Path, targets: Sequence[Target]) -> None:
@@ -76,6 +79,7 @@ def write_found(model: Finder, seen: Seen, out: Path, values: Mapping[str, Seque
             write_text(draft / _CLASSES, table(["value", "class"], _meanings(outlined, told)))
             if folder.exists():
                 shutil.rmtree(folder)
+    gathered.rows[:] = _growth.grown(model.rules, seen.survey.refs, gathered.rows)
     return _written(gathered, out, told, model.further)
 
 
@@ -86,9 +90,10 @@ class _Gathered:
     outlined: Target | None
     boxed: Target | None
     marked: list[Marked] = field(default_factory=list)
-    rows: list[tuple[str, Mapping[str, float], tuple[Violation, ...]]] = field(default_factory=list)
+    rows: list[_growth.Row] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    raw: list[Floats] = field(default_factory=list)
 
 
 def _each(model: Finder, seen: Seen, means: Means, gathered: _Gathered) -> Iterator[tuple[ImageRef, Findings, Image]]:
@@ -102,6 +107,8 @@ def _each(model: Finder, seen: Seen, means: Means, gathered: _Gathered) -> Itera
     stream = model.find(arrays, geometry, cases=names, compute=means.compute, cache=cache, tell=means.tell)
     for ref, found in zip(refs, stream, strict=True):
         image = readers.read(ref)
+        if found.raw is not None:
+            gathered.raw.append(found.raw)
         _gather(gathered, ref, found, image)
         yield ref, found, image
 
@@ -195,6 +202,7 @@ def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targe
         masks=None if outlined is None else out.with_name(MASKS),
         values=meanings,
         violations=sum(bool(broken) for _, _, broken in gathered.rows),
+        raw=np.stack(gathered.raw) if gathered.raw else None,
         **places,
     )
 

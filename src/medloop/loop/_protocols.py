@@ -13,7 +13,7 @@ import numpy as np
 from medloop import registry
 from medloop.compute import Compute
 from medloop.dataset import folds as split_folds
-from medloop.dataset import leaks
+from medloop.dataset import leaks, taught
 from medloop.evaluation.evidence import StructuredEvidence
 from medloop.families import Finder, FitJob, Fitted, Further
 from medloop.loop._clock import Clock
@@ -21,7 +21,7 @@ from medloop.loop._structured import Judge
 from medloop.prepared import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
-from medloop.types import Dataset, Findings, Integers, Json, Prediction, Recipe
+from medloop.types import Dataset, Findings, Floats, Integers, Json, Prediction, Recipe
 
 SEARCH_SHARE = 0.78
 """The part of the budget after which the model should be there; the rest is for predicting, the learning curve and the report."""
@@ -61,8 +61,9 @@ class Lesson:
         )
 
     def fit(self, train: Integers, deadline: float) -> Fitted:
-        """Fit the recipe's family on these cases."""
-        fitted: Fitted = registry.load("families", self.recipe.family).fit(self.job(train, deadline))
+        """Fit the recipe's family on these cases, as far as their labels may be learnt from."""
+        dataset, rows = taught(self.dataset, train)
+        fitted: Fitted = registry.load("families", self.recipe.family).fit(replace(self, dataset=dataset).job(rows, deadline))
         return fitted
 
     def predict(self, fitted: Fitted, rows: Integers) -> Prediction:
@@ -72,12 +73,15 @@ class Lesson:
             return unsaid(names)
         return fitted.model.predict(self.arrays, rows, cases=names, compute=self.compute, cache=self.cache, tell=self.tell)
 
-    def judge(self, fitted: Fitted, rows: Integers, judge: Judge) -> None:
-        """Let ``judge`` hear the masks, boxes and measures that the model finds in these cases, one after another."""
-        if not self.dataset.further:
-            return
-        for row, found in zip(rows.tolist(), self._find(cast(Finder, fitted.model), rows), strict=True):
+    def answer(self, fitted: Fitted, rows: Integers, judge: Judge) -> Prediction:
+        """`predict`; and ``judge`` hears the masks, boxes and measures that the same look finds, one case after another."""
+        if not self.dataset.further or len(rows) == 0:
+            return self.predict(fitted, rows)
+        model, raw = cast(Finder, fitted.model), list[Floats]()
+        for row, found in zip(rows.tolist(), self._find(model, rows), strict=True):
             judge.hear(row, found)
+            raw += [] if found.raw is None else [found.raw]
+        return model.answered(np.stack(raw), self._names(rows)) if raw else self.predict(fitted, rows)
 
     def _find(self, model: Finder, rows: Integers) -> Iterator[Findings]:
         names = self._names(rows)
@@ -109,8 +113,7 @@ def held_out(lesson: Lesson, clock: Clock) -> Outcome:
         fitted = lesson.fit(lesson.dataset.indices("train", "val"), clock.deadline(SEARCH_SHARE))
     judged = lesson.dataset.indices("test")
     with clock.stage("predict"), Judge(lesson.dataset, lesson.cache) as judge:
-        prediction = lesson.predict(fitted, judged)
-        lesson.judge(fitted, judged, judge)
+        prediction = lesson.answer(fitted, judged, judge)
         structured = judge.tell(lesson.recipe.seed)
     return Outcome(
         protocol="held-out",
@@ -138,8 +141,7 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
                 fitted = lesson.fit(np.flatnonzero(fold != number), _share(last, 1 + first, count + 1 - number + first))
             rows = np.flatnonzero(fold == number)
             with clock.stage("predict"):
-                parts.append((rows, lesson.predict(fitted, rows)))
-                lesson.judge(fitted, rows, judge)
+                parts.append((rows, lesson.answer(fitted, rows, judge)))
             trials += [{"fold": number + 1, **trial} for trial in fitted.trials]
             tick(1)
         with clock.stage("learn"):

@@ -45,9 +45,12 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         collection = collect(request, means, channels=learnt.joining(request.channels, request.case_by))
         known = can_tell(learnt.looks, collection.refs)
         seen = look(collection.refs, lambda _: model.preparation, means, kind=learnt.kind, copies=False, pictures=known)
-        prediction = answers(model, seen, means)
-        write_text(out, _csv(model.target, prediction))
         found = write_found(cast(Finder, model), seen, out, learnt.values, means) if further else Written()
+        if found.raw is None:
+            prediction = answers(model, seen, means)
+        else:  # a second look would cost as much
+            prediction = cast(Finder, model).answered(found.raw, [ref.name for ref in seen.survey.refs])
+        write_text(out, _csv(model.target, prediction))
         if sheet is not None:
             write_sheet(sheet, model, place.parent.name if place.name == "model" else place.name, seen, prediction, means)
     rejected = (*collection.rejected, *seen.rejected)

@@ -5,6 +5,7 @@ Targets of a batch, by name; unknown ones cost nothing:
 - ``classes``: ``(N,)`` whole numbers, below 0 where unknown, or numbers with NaN where unknown: ``(N, K)`` labels or shares,
   ``(N,)``.
 - ``masks``: ``(N, [Z,] Y, X)`` uint8, `UNKNOWN` where unknown.
+- ``neighbours``: the masks of volumes, ``(N, Z, Y, X)``.
 - ``boxes``: the tuple that `medloop.networks.heads.boxes.loss` wants.
 - ``measures``: ``(N, M)``, scaled, NaN where unknown.
 - ``image``: what `medloop.networks.heads.reconstruction.hide` gave beside the pixels.
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medloop.networks.heads import boxes, masks, measures, reconstruction, rules, similarity
+from medloop.networks.heads import boxes, masks, measures, neighbours, reconstruction, rules, similarity
 from medloop.networks.joint import Cost
 from medloop.networks.losses import Loss
 from medloop.targets.rules import Penalty
@@ -59,6 +60,7 @@ def of_boxes(centres: torch.Tensor, sizes: torch.Tensor, wanted: tuple[torch.Ten
 
 PLAIN: Mapping[str, Cost] = {
     "masks": Cost(("masks",), masks.loss, masks.known),
+    "neighbours": Cost(("masks",), neighbours.loss, neighbours.known),
     "boxes": Cost(("centres", "sizes"), of_boxes, known_boxes),
     "measures": Cost(("measures",), measures.loss, measures.known),
     "image": Cost(("image",), reconstruction.loss, reconstruction.known),

@@ -8,41 +8,18 @@ encoder, pooled; masks come from the decoder. Importing this module imports MONA
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 from monai.networks.nets.segresnet import SegResNet
 from torch.nn.functional import avg_pool3d, interpolate, pad
 
 from medloop.errors import InputError
 from medloop.networks.multitask import Multitask, MultitaskSpec
+from medloop.networks.solid_spec import SolidSpec
 from medloop.torch_compat import torch
-from medloop.types import Json
 
 _CAN = ("classes", "masks", "measures", "embedding")
 _GREY, _SPREAD = 0.45, 0.25
 _GROUPS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class SolidSpec:
-    """``channels``: of the volumes. ``filters``: of the first maps, a multiple of 4; each of ``levels`` has twice those before it.
-
-    ``reduce``: voxels, each way, of which the mean is one that the network sees.
-    """
-
-    channels: int = 1
-    filters: int = 8
-    levels: int = 4
-    reduce: int = 1
-
-    def to_json(self) -> Json:
-        """As plain JSON."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(saved: Json) -> SolidSpec:
-        """Back from `to_json`."""
-        return SolidSpec(**saved)
 
 
 class SolidBackbone(torch.nn.Module):
@@ -57,15 +34,14 @@ class SolidBackbone(torch.nn.Module):
         self.spec = spec
         self.first, self.down = net.convInit, net.down_layers
         self.channels = tuple(spec.filters * 2**level for level in range(spec.levels))
-        self.reductions = tuple(spec.reduce * 2**level for level in range(spec.levels))
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """The maps."""
-        cell = self.spec.reduce * 2 ** (self.spec.levels - 1)
-        beyond = [-int(side) % cell for side in pixels.shape[2:]]
+        cells = (each * 2 ** (self.spec.levels - 1) for each in self.spec.reduce)
+        beyond = [-int(side) % cell for side, cell in zip(pixels.shape[2:], cells, strict=True)]
         values = (pixels.to(next(self.parameters()).dtype) / 255 - _GREY) / _SPREAD
         values = pad(values, (0, beyond[2], 0, beyond[1], 0, beyond[0]), mode="replicate")
-        values = self.first(avg_pool3d(values, self.spec.reduce) if self.spec.reduce > 1 else values)
+        values = self.first(avg_pool3d(values, self.spec.reduce) if max(self.spec.reduce) > 1 else values)
         maps = []
         for layer in self.down:
             values = layer(values)
@@ -92,8 +68,8 @@ class SolidMasks(torch.nn.Module):
         for up, block, beside in zip(self.up, self.blocks, reversed(maps[:-1]), strict=True):
             values = block(up(values) + beside)
         scores: torch.Tensor = self.scores(values)
-        if self.reduce > 1:
-            whole = [int(side) * self.reduce for side in scores.shape[2:]]
+        if max(self.reduce) > 1:
+            whole = [int(side) * each for side, each in zip(scores.shape[2:], self.reduce, strict=True)]
             scores = interpolate(scores, whole, mode="trilinear", align_corners=False)
         return scores[:, :, : int(size[0]), : int(size[1]), : int(size[2])]
 

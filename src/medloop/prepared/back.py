@@ -23,6 +23,14 @@ def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
     return nearest(mask, back, shape) if mask.ndim == 3 else _scores(mask, back, shape)
 
 
+def slab_as_read(scores: Array, geometry: Geometry, row: int, slab: slice) -> Floats:
+    """Of scores, as `mask_as_read` gives them, only the slices ``slab`` (from one, up to another) of the image as read."""
+    back, (_, high, wide) = _back(geometry, row)
+    moved = np.eye(4)
+    moved[2, 3] = slab.start
+    return _scores(scores, back @ moved, (slab.stop - slab.start, high, wide))
+
+
 def map_as_read(values: Floats, geometry: Geometry, row: int, outside: float = 0.0) -> Floats:
     """A map ``(Z, Y, X)`` of measurements (an anomaly map, one score) on the grid as read: linear, float32. Raises `Unreadable`."""
     back, shape = _back(geometry, row)

@@ -40,6 +40,7 @@ __all__ = [
     "join",
     "read",
     "read_many",
+    "taken",
 ]
 
 _DIGITS = re.compile(r"[0-9]{1,18}|[^0-9]+")
@@ -260,6 +261,12 @@ def _fresh(files: Sequence[_walk.Seen], index: FileIndex | None, compute: Comput
         if index is not None:
             index.add([entry for entry, (_, answer) in zip(entries, part, strict=True) if not isinstance(answer, Died)])
         yield from entries
+
+
+def taken(ref: ImageRef) -> str:
+    """When the image was taken, as text that sorts by time; empty where its format or its file does not say. It opens a file."""
+    asked = getattr(registry.load("readers", ref.reader), "taken", None)
+    return str(asked(ref)) if asked is not None else ""
 
 
 def _nothing(path: Path, seen: Sequence[_walk.Seen], rejected: Sequence[Rejected], images: str | None) -> InputError:

@@ -9,6 +9,7 @@ import json
 import struct
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
@@ -32,6 +33,7 @@ _BROKEN = (
 )
 """What pydicom raises on headers that are cut off or damaged."""
 _NOTHING: Elements = Full(Dataset())
+_DATE = len("YYYYMMDD")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 
@@ -58,6 +60,16 @@ def scan(path: Path, head: bytes) -> Json:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise Unreadable(f"a broken DICOM header: {str(error) or type(error).__name__}") from None
+
+
+def taken(path: Path) -> str:
+    """Date and time of a file's study as text; empty where it does not say, or cannot be read."""
+    try:
+        header = dcmread(path, force=True, stop_before_pixels=True, specific_tags=["StudyDate", "StudyTime"])
+    except (InvalidDicomError, *_BROKEN):
+        return ""
+    date, time = str(header.get("StudyDate") or ""), str(header.get("StudyTime") or "")
+    return date + time if len(date) == _DATE and date.isdigit() else ""
 
 
 def describe(header: Elements) -> Json:

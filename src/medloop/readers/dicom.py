@@ -45,6 +45,11 @@ def assemble(scans: Sequence[Scanned]) -> Assembled:
     return done
 
 
+def taken(ref: ImageRef) -> str:
+    """Date and time of the study, ``YYYYMMDD`` and what the file says of the time; empty where there is no date."""
+    return _dicom_header.taken(Path(ref.files[0]))
+
+
 def read(ref: ImageRef) -> Image:
     """The pixels ``(T, C, Z, Y, X)`` with affine and window. Raises `Unreadable`."""
     t, c, z, y, x = ref.shape

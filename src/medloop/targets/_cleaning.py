@@ -7,7 +7,7 @@ the plain choice of the highest score. Then connected parts of a class with too 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -60,12 +60,24 @@ class Cleaning:
 
 def clean(scores: Array, cleaning: Cleaning) -> NDArray[np.uint8]:
     """Scores ``(K + 1, Z, Y, X)``, float or uint8, to a mask ``(Z, Y, X)``."""
-    mask = _winners(scores, cleaning.thresholds)
+    return clean_slabs(lambda slab: scores[:, slab], scores.shape[1:], cleaning)
+
+
+def clean_slabs(look: Callable[[slice], Array], shape: Sequence[int], cleaning: Cleaning) -> NDArray[np.uint8]:
+    """The same where the scores of all voxels are more than memory should hold.
+
+    ``look``: a few slices to their scores ``(K + 1, z, Y, X)``; it is asked again for those with parts that are too small.
+    """
+    mask = np.empty(tuple(shape), np.uint8)
+    for slab in _slabs(mask):
+        mask[slab] = np.argmax(_strength(look(slab), cleaning.thresholds), axis=0)
     for k, smallest in enumerate(cleaning.smallest, 1):
         if smallest > 1 and (mask == k).any():
             labels, voxels = parts(mask == k)
             small = (voxels < smallest)[labels] & (labels > 0)
-            mask[small] = _rival(_strength(scores[:, small], cleaning.thresholds), k)[0]
+            for slab in _slabs(mask):
+                if (there := small[slab]).any():
+                    mask[slab][there] = _rival(_strength(look(slab)[:, there], cleaning.thresholds), k)[0]
     return mask
 
 
@@ -179,7 +191,7 @@ def _winners(scores: Array, thresholds: tuple[float, ...]) -> NDArray[np.uint8]:
 def _slabs(volume: Array) -> Iterator[slice]:
     """A few slices at a time, so that memory does not grow with the volume."""
     step = max(1, _BLOCK // max(1, volume[0].size))
-    return (slice(start, start + step) for start in range(0, len(volume), step))
+    return (slice(start, min(start + step, len(volume))) for start in range(0, len(volume), step))
 
 
 def _strength(scores: Array, thresholds: tuple[float, ...]) -> Floats:

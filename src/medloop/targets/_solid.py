@@ -20,6 +20,7 @@ from medloop.types import Array, Floats, SpacingMm
 
 Solid = NDArray[np.bool_]
 _SMOOTH = 1.0
+_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,15 +64,19 @@ def voxel_size(spacing_mm: SpacingMm | None, *, flat: bool) -> float:
 def diameters(solid: Solid, spacing: SpacingMm, *, flat: bool) -> Diameters:
     """Longest distance between two points of the border (IBSI L0JK), and the width perpendicular to it.
 
-    The border lies half a voxel outside the outermost voxels' centres. In a volume the perpendicular diameter is the longest of the
-    shadow along the longest diameter.
+    Where between two voxels the border runs a mask does not say. Outermost voxels' centres are surely inside: between them it is
+    too short. Half a voxel outside them (where the mesh of a mask has its corners) it is too long for what is round, as the
+    farthest of many corners is taken: by 1.9 mm for phantom tumours in voxels of 4.5 mm by 2.7 mm. The middle of both is given. In
+    a volume the perpendicular diameter is the longest of the shadow along the longest diameter.
     """
     mask, steps = _plane(solid, spacing, flat)
-    points = _border_points(mask, steps)
-    longest, ends = _farthest(points)
-    along = (ends[1] - ends[0]) / longest
-    shadow = points - np.outer(points @ along, along)
-    return Diameters(longest, min(longest, _across(shadow, along)), ends)
+    outside, centres = (_border_points(mask, steps, out) for out in (0.5, 0.0))
+    most, ends = _farthest(outside)
+    along = (ends[1] - ends[0]) / most
+    longest = (most + _farthest(centres)[0]) / 2
+    across = [_farthest(points - np.outer(points @ along, along))[0] for points in (outside, centres)]
+    shorter = (ends - ends.mean(axis=0)) * longest / most
+    return Diameters(longest, min(longest, sum(across) / 2), ends.mean(axis=0) + shorter)
 
 
 def shape(solid: Solid, spacing: SpacingMm, *, flat: bool) -> Shape:
@@ -100,30 +105,30 @@ def _plane(solid: Solid, spacing: SpacingMm, flat: bool) -> tuple[Solid, Floats]
     return (solid[0], np.array(spacing[1:])) if flat else (solid, np.array(spacing))
 
 
-def _border_points(mask: Solid, steps: Floats) -> Floats:
-    """Points half a voxel out from the first and last voxel of each line along each axis: ``(n, D)``, in units of the spacing."""
+def _border_points(mask: Solid, steps: Floats, out: float) -> Floats:
+    """Points ``out`` voxels outside the first and last voxel of each line along each axis: ``(n, D)``, in units of the spacing."""
     found = []
     for axis in range(mask.ndim):
         lines = np.moveaxis(mask, axis, -1)
         places = np.argwhere(lines.any(axis=-1))
         hit = lines[tuple(places.T)]
-        for at, out in ((hit.argmax(axis=1), -0.5), (hit.shape[1] - 1 - hit[:, ::-1].argmax(axis=1), 0.5)):
-            found.append(np.insert(places.astype(np.float64), axis, at + out, axis=1))
+        for at, further in ((hit.argmax(axis=1), -out), (hit.shape[1] - 1 - hit[:, ::-1].argmax(axis=1), out)):
+            found.append(np.insert(places.astype(np.float64), axis, at + further, axis=1))
     return np.asarray(np.concatenate(found) * steps)
 
 
 def _farthest(points: Floats) -> tuple[float, Floats]:
-    """The largest distance between two points and where it is."""
-    tips = points[ConvexHull(points).vertices] if points.shape[1] > 1 else points[[points.argmin(), points.argmax()]]
+    """The largest distance between two points and where it is; they may lie in a plane, on a line or in one place."""
+    centred = points - points.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
+    spread = centred @ axes[lengths > _NOTHING * max(lengths[0], 1.0)].T
+    if spread.shape[1] > 1:
+        tips = points[ConvexHull(spread).vertices]
+    else:
+        tips = points[[spread.argmin(), spread.argmax()]] if spread.size else points[[0, 0]]
     apart = cdist(tips, tips)
     first, second = np.unravel_index(apart.argmax(), apart.shape)
     return float(apart[first, second]), tips[[first, second]]
-
-
-def _across(shadow: Floats, along: Floats) -> float:
-    """The largest distance between points in the plane (or on the line) perpendicular to ``along``."""
-    basis = np.linalg.svd(along[None])[2][1:]
-    return _farthest(shadow @ basis.T)[0]
 
 
 def _outline(smooth: Floats, steps: Floats) -> tuple[Floats, float, float]:
