@@ -771,7 +771,7 @@ class MonitorResult:
 
     alarms: list[dict[str, Json]]
     checks: list[dict[str, Json]]
-    """All that was compared: ``what``, ``where``, cases ``before``, ``here``, ``effect``, ``p``, ``p_holm``, ``alarm``, ``says``."""
+    """What was compared: ``what``, ``where``, cases ``before``, ``here``, ``effect``, ``p``, ``p_holm``, ``alarm``, ``says``."""
     series: list[dict[str, Json]]
     """The course by weeks: ``week``, ``where``, ``cases``, ``confidence``, ``unlike``, ``agreement``, ``labels``."""
     days: int
