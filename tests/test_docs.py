@@ -44,6 +44,7 @@ RESULTS = {
     "restore": r.BackupResult,
     "forget": r.ForgetResult,
     "simulate": r.SimulateResult,
+    "review": r.ReviewResult,
     "queue": r.QueueResult,
     "recheck": r.RecheckResult,
     "agreement": r.AgreementResult,

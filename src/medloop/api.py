@@ -120,6 +120,12 @@ def serve(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: 
     return result
 
 
+def review(case: int, *, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.ReviewResult:
+    """Say what a case shows, or see what was said. Options: the fields of `ReviewRequest`."""
+    result: r.ReviewResult = _do("review", _request(r.ReviewRequest, {"case": case, **options}), workspace, tell)
+    return result
+
+
 def queue(*, workspace: StrPath = WORKSPACE, tell: Progress = QUIET, **options: Any) -> r.QueueResult:
     """What is read next. Options: the fields of `QueueRequest`."""
     result: r.QueueResult = _do("queue", _request(r.QueueRequest, options), workspace, tell)

@@ -802,6 +802,48 @@ def listed(text: str | None) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewRequest(StoreRequest):
+    """Say what a case shows; without an action: show what is proposed of it and what was said."""
+
+    case: int
+    """The number of the case, as medloop queue shows it."""
+    action: str = ""
+    """accept (what is proposed, or --value), correct, reject, unsure, undo (one's own review)."""
+    value: str | None = None
+    """The class, classes of several joined by |, or the number."""
+    reason: str = ""
+    """Why, in words: needed to reject and where one is unsure."""
+    by: str = "command line"
+    """Who says so."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for an action that does not exist."""
+        allowed = ("", "accept", "correct", "reject", "unsure", "undo")
+        if self.action not in allowed:
+            raise InputError(
+                "bad-action",
+                got=f"--action {self.action}.",
+                allowed=f"{', '.join(allowed[1:])}.",
+                fix="Choose one of these, or leave --action out to see the case.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewResult:
+    """A case as it stands."""
+
+    case: int
+    name: str
+    state: str
+    review: int | None
+    """The number of the review that was committed."""
+    proposal: dict[str, Json] | None
+    """What is proposed; None where nothing is, or where the case is read blind and this reader has not said what it shows."""
+    reviews: list[dict[str, Json]]
+    """Reviews that stand, oldest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueueRequest(StoreRequest):
     """What is read next: arrange the worklist by what the model would learn, and show its beginning."""
 
@@ -990,6 +1032,7 @@ VERBS: dict[str, tuple[str, type[Any]]] = {
     "serve": ("Serve the web pages, the API and the worker", ServeRequest),
     "ingest": ("Take images and their labels into the store", IngestRequest),
     "propose": ("Propose a label for every study that waits", ProposeRequest),
+    "review": ("Say what a case shows, or see what was said", ReviewRequest),
     "queue": ("Say what is read next, and why", QueueRequest),
     "recheck": ("Send labels that are probably wrong back for a second look", RecheckRequest),
     "agreement": ("Say how far readers agree, with and without the model", AgreementRequest),

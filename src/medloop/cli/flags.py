@@ -32,6 +32,7 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "simulate": ("src",),
     "promote": ("challenger",),
     "rollback": ("to",),
+    "review": ("case",),
 }
 """The words of each verb that need no flag, in order."""
 

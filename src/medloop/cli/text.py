@@ -189,6 +189,17 @@ def _proposal(row: dict[str, Any]) -> str:
 
 
 @as_text.register
+def _(result: r.ReviewResult) -> str:
+    lines = [f"Case {result.case} ({result.name}): {result.state}."]
+    if result.proposal is not None:
+        lines.append(f"  proposed: {_proposal({**result.proposal, 'blind': False})}")
+    for each in result.reviews:
+        said = "" if each["value"] is None else f" {each['value']}"
+        lines.append(f"  {each['author']}: {each['action']}{said}{'; ' + each['reason'] if each['reason'] else ''}")
+    return "\n".join(lines)
+
+
+@as_text.register
 def _(result: r.RecheckResult) -> str:
     lines = [f"{result.labels} labels: {result.suspected} are probably wrong; {result.asked} second looks asked for."]
     return "\n".join(

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from medloop import readers
 from medloop.errors import InputError, Refused
 from medloop.loop.queue import WAITING
+from medloop.loop.review import Question, asked, unaided, valued
 from medloop.store import drafts, proposals, reviews, studies
 from medloop.store.records import Account, ReviewRow, StudyRow
-from medloop.types import Json
 from medloop.web.pages import url
 from medloop.web.pictures import addresses
 from medloop.web.security import Reader
-from medloop.web.shown import Question, asked, findings, unaided, words
+from medloop.web.shown import findings, words
 from medloop.web.site import Here, Number, Site
 from medloop.wire import to_json
 from medloop.writers import nifti, png
@@ -166,7 +166,7 @@ def review(request: Request, person: Reader, site: Here, case: Number, said: Rea
         case_id=case,
         author=person.name,
         action=said.action,
-        value=_value(said, question, hidden),
+        value=valued(said.value, said.action, question, hidden),
         reason=said.reason.strip(),
         findings=_findings(site, study, said, question, None if proposal is None else findings(proposal)),
         proposal_id=None if hidden or proposal is None else proposal.id,
@@ -286,35 +286,6 @@ def plain(row: StudyRow) -> dict[str, Any]:
         "urgency": row.urgency,
         "images": len(row.refs),
     }
-
-
-def _value(said: Reading, question: Question, hidden: bool) -> Json:
-    """The value as the store keeps it. Raises `InputError` for one that the question does not allow."""
-    value = said.value
-    if value is None or said.action in ("reject", "unsure"):
-        if hidden and said.action == "accept":
-            raise _wrong("nothing", question)
-        return None
-    if question.number:
-        try:
-            number = float(value) if isinstance(value, (str, float)) else math.nan
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise _wrong(str(value), question)
-        return number
-    if question.several:
-        if not isinstance(value, dict) or not set(value) <= set(question.classes):
-            raise _wrong(str(value), question)
-        return {name: 1.0 if value.get(name) else 0.0 for name in question.classes}
-    if not isinstance(value, str) or (question.classes and value not in question.classes) or not value.strip():
-        raise _wrong(str(value), question)
-    return value
-
-
-def _wrong(got: str, question: Question) -> InputError:
-    allowed = ", ".join(question.classes) if question.classes else "a number" if question.number else "a class"
-    return InputError("bad-value", got=f"The answer was {got[:200]!r}.", allowed=f"{allowed}.", fix="Choose one of these.")
 
 
 def _renewed() -> Refused:

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from medloop.errors import Refused
-from medloop.store import Store, labels, proposals, reviews, settings, studies
+from medloop.loop.review import Question, asked, unaided
+from medloop.store import Store, labels, proposals, reviews, studies
 from medloop.store.records import LabelRow, ProposalRow, ReviewRow, StudyRow
-from medloop.types import Json, TargetKind
+from medloop.types import Json
 
 _OPEN = ("ready", "proposed", "second-look")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet."""
-
-    kind: str
-    classes: tuple[str, ...]
-    name: str = "classes"
-    unit: str = ""
-
-    @property
-    def several(self) -> bool:
-        """Whether more than one class may hold."""
-        return self.kind == TargetKind.MULTILABEL.value
-
-    @property
-    def number(self) -> bool:
-        """Whether the answer is a number."""
-        return self.kind == TargetKind.NUMBER.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +60,6 @@ def gather(store: Store, case: int, reader: str, adjudicates: bool) -> Shown:
     )
 
 
-def unaided(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
-    """Whether the proposal must stay hidden: the case is read blind, and this reader has not committed yet."""
-    return (study.blind or study.frozen) and all(row.author != reader for row in standing)
-
-
 def hide(store: Store, case: int, reader: str) -> None:
     """Raises `Refused` where what is proposed of the case must stay hidden from this reader."""
     if unaided(studies.get(store, case), reviews.standing(store, [case]), reader):
@@ -93,20 +69,6 @@ def hide(store: Store, case: int, reader: str) -> None:
             allowed="Its proposal after you have said what you see.",
             fix="Commit your reading first.",
         )
-
-
-def asked(store: Store, proposal: ProposalRow | None = None) -> Question:
-    """The target of the project; where none is set, what the proposal speaks of."""
-    target: Json = settings.get(store, "target")
-    if isinstance(target, Mapping):
-        return Question(
-            str(target.get("kind", "")),
-            tuple(map(str, target.get("classes") or ())),
-            str(target.get("name") or "classes"),
-            str(target.get("unit") or ""),
-        )
-    classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
-    return Question(TargetKind.BINARY.value if len(classes) == 2 else TargetKind.MULTICLASS.value, classes)
 
 
 def findings(proposal: ProposalRow | None) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from medloop.loop.review import asked
 from medloop.store import labels, proposals, reviews, settings, studies
 from medloop.store.records import STATES, StudyRow
 from medloop.web.pages import page, rendered, url
 from medloop.web.readings import Wanted, Which, following, waiting
 from medloop.web.security import Person, Reader
-from medloop.web.shown import asked, words
+from medloop.web.shown import words
 from medloop.web.site import Here, Site
 
 router = APIRouter(include_in_schema=False)

@@ -1,0 +1,144 @@
+"""What a reader says of a case, committed: accepted, corrected, rejected, unsure, or taken back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from medloop.errors import InputError
+from medloop.loop._arrivals import opened
+from medloop.progress import QUIET, Progress
+from medloop.requests import ReviewRequest, ReviewResult
+from medloop.store import Store, proposals, reviews, settings, studies
+from medloop.store.records import ProposalRow, ReviewRow, StudyRow
+from medloop.types import Json, TargetKind
+from medloop.wire import to_json
+from medloop.workspace import Workspace
+
+
+def review(workspace: Workspace, request: ReviewRequest, tell: Progress = QUIET) -> ReviewResult:
+    """Commit a review, or show a case where no action is named. Raises `InputError`, and `Refused` where somebody was quicker."""
+    del tell
+    workspace.ready()
+    with opened(workspace, request.database, request.blobs) as records:
+        if request.action == "undo":
+            _undo(records, request)
+        elif request.action:
+            said = reviews.commit(records, _row(records, request), reviews.head(records, request.case))
+            return _told(records, request, said)
+        return _told(records, request, None)
+
+
+def _row(records: Store, request: ReviewRequest) -> ReviewRow:
+    """The review as the store keeps it."""
+    study = studies.get(records, request.case)
+    hidden = unaided(study, reviews.standing(records, [request.case]), request.by)
+    proposal = proposals.latest(records, [request.case]).get(request.case)
+    question = asked(records, proposal)
+    value: Json = request.value
+    if value is not None and question.several:
+        value = {name.strip(): 1.0 for name in value.split("|") if name.strip()}
+    return ReviewRow(
+        case_id=request.case,
+        author=request.by,
+        action=request.action,
+        value=valued(value, request.action, question, hidden),
+        reason=request.reason.strip(),
+        proposal_id=None if hidden or proposal is None else proposal.id,
+        blind=hidden,
+    )
+
+
+def _undo(records: Store, request: ReviewRequest) -> None:
+    """Take back this reader's review of the case."""
+    own = reviews.standing(records, [request.case], author=request.by)
+    if not own:
+        raise InputError(
+            "no-review",
+            got=f"{request.by} has no review of case {request.case} that stands.",
+            allowed="One's own review, the last of its case.",
+            fix=f"See medloop review {request.case}.",
+        )
+    reviews.undo(records, own[-1].id, request.by)
+
+
+def _told(records: Store, request: ReviewRequest, said: ReviewRow | None) -> ReviewResult:
+    study = studies.get(records, request.case)
+    standing = reviews.standing(records, [request.case])
+    proposal = None if unaided(study, standing, request.by) else proposals.latest(records, [request.case]).get(request.case)
+    return ReviewResult(
+        case=study.id,
+        name=study.name,
+        state=study.state,
+        review=None if said is None else said.id,
+        proposal=None if proposal is None else to_json(proposal),
+        reviews=[to_json(each) for each in standing],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet."""
+
+    kind: str
+    classes: tuple[str, ...]
+    name: str = "classes"
+    unit: str = ""
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one class may hold."""
+        return self.kind == TargetKind.MULTILABEL.value
+
+    @property
+    def number(self) -> bool:
+        """Whether the answer is a number."""
+        return self.kind == TargetKind.NUMBER.value
+
+
+def asked(store: Store, proposal: ProposalRow | None = None) -> Question:
+    """The target of the project; where none is set, what the proposal speaks of."""
+    target: Json = settings.get(store, "target")
+    if isinstance(target, Mapping):
+        return Question(
+            str(target.get("kind", "")),
+            tuple(map(str, target.get("classes") or ())),
+            str(target.get("name") or "classes"),
+            str(target.get("unit") or ""),
+        )
+    classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
+    return Question(TargetKind.BINARY.value if len(classes) == 2 else TargetKind.MULTICLASS.value, classes)
+
+
+def unaided(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
+    """Whether the proposal must stay hidden: the case is read blind, and this reader has not committed yet."""
+    return (study.blind or study.frozen) and all(row.author != reader for row in standing)
+
+
+def valued(value: Json, action: str, question: Question, hidden: bool) -> Json:
+    """The value as the store keeps it. Raises `InputError` for one that the question does not allow."""
+    if value is None or action in ("reject", "unsure"):
+        if hidden and action == "accept":
+            raise _wrong("nothing", question)
+        return None
+    if question.number:
+        try:
+            number = float(value) if isinstance(value, (str, float)) else math.nan
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise _wrong(str(value), question)
+        return number
+    if question.several:
+        if not isinstance(value, dict) or not set(value) <= set(question.classes):
+            raise _wrong(str(value), question)
+        return {name: 1.0 if value.get(name) else 0.0 for name in question.classes}
+    if not isinstance(value, str) or (question.classes and value not in question.classes) or not value.strip():
+        raise _wrong(str(value), question)
+    return value
+
+
+def _wrong(got: str, question: Question) -> InputError:
+    allowed = ", ".join(question.classes) if question.classes else "a number" if question.number else "a class"
+    return InputError("bad-value", got=f"The answer was {got[:200]!r}.", allowed=f"{allowed}.", fix="Choose one of these.")
