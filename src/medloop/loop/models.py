@@ -125,7 +125,7 @@ def _says(
     if expected is None:
         numbers = len({row["labels"] for row in curve})
         needed = f"A forecast needs figures at {forecasting.FEWEST} different numbers of labels; there are {numbers}."
-        return f"{len(told)} models. {needed}"
+        return f"{len(told)} {'model' if len(told) == 1 else 'models'}. {needed}"
     name = {"auc": "AUC", "r2": "R²"}.get(metric, metric)
     return (
         f"With {MORE} labels more ({expected.labels} in all) expect an {name} of {expected.figure:.3f} "
