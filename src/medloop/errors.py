@@ -43,14 +43,24 @@ class Refused(MedloopError):
     exit_code = 3
 
 
+_MUCH = 0.25
+
+
 class Unreadable(Exception):
     """One file or image cannot be used; ``str(error)`` is the reason shown beside its path. The rest goes on."""
+
+
+def _nearest(name: str, names: list[str]) -> list[str]:
+    """Three names at most that are like this one, none much less so than the first."""
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    alike = [difflib.SequenceMatcher(None, each, name).ratio() for each in near]
+    return [each for each, ratio in zip(near, alike, strict=True) if ratio > alike[0] - _MUCH]
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
     """An error for a misspelt name that offers the nearest ones."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = _nearest(name, names)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(names)}."
     code = f"unknown-{what.replace(' ', '-')}"
     return InputError(code, got=f"There is no {what} named '{name}'.", allowed=", ".join(names) + ".", fix=hint)

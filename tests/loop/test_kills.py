@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,6 @@ import pytest
 from bench import kills
 from bench.readers import Heard, counted
 from medloop import store
-from medloop.store import tables
 
 
 @pytest.mark.slow
@@ -28,10 +29,12 @@ def test_a_lost_review_would_be_seen(tmp_path: Path) -> None:
     row = store.reviews.commit(opened, store.records.ReviewRow(case_id=1, author="reader 0", action="accept", value="well"))
     heard = Heard(confirmed=[(1, row.id)])
     assert counted(tmp_path / "w", heard) == (0, 0, [])
-    with opened.write() as connection:
-        connection.execute(tables.labels.delete())
-        connection.execute(tables.reviews.delete())
     opened.close()
+    with closing(sqlite3.connect(tmp_path / "w" / "loop.sqlite", isolation_level=None)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute("DELETE FROM labels")
+        connection.execute("DELETE FROM reviews")
     lost, _, problems = counted(tmp_path / "w", heard)
     assert lost == 1
     assert problems
