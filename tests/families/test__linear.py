@@ -62,7 +62,7 @@ class Said:
 
 @pytest.fixture(autouse=True)
 def _exact(monkeypatch):
-    """How well a layer learns is told for exact features: these pictures are so alike that rounding would count."""
+    """How well a layer learns is told for exact features: of few pictures of noise, so alike, rounding would count."""
     monkeypatch.setattr(running, "precision", lambda: "float32")
 
 

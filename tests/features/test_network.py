@@ -11,7 +11,7 @@ from medloop import features
 from medloop.compute import Compute
 from medloop.errors import InputError
 from medloop.features import network
-from medloop.networks import backbones, onnx, running
+from medloop.networks import backbones, onnx
 
 SIDE = {"side": 32}
 
@@ -196,16 +196,3 @@ def test_computing_needs_no_torch(stored_arrays, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_rounding_is_left_where_pictures_are_nearly_the_same(stored_arrays, monkeypatch):
-    if running.precision() != "bfloat16":
-        pytest.skip("this processor does not compute in bfloat16, or OpenVINO is not installed")
-    feature = features.feature("network", SIDE)
-    different = _pixels(16)
-    alike = np.repeat(different[:1], 16, axis=0)
-    alike[:, :, :, 5, 5] = np.arange(16)[:, None, None]
-    assert _state(stored_arrays(different), feature)["rounded"] == [1]
-    assert _state(stored_arrays(alike), feature)["rounded"] == [0]
-    monkeypatch.setattr(network, "_unharmed", lambda *_: True)
-    assert _state(stored_arrays(alike), feature)["rounded"] == [1], "the check above asks for nothing else"

@@ -26,9 +26,6 @@ from medloop.types import Array
 VERSION = 1
 _SMALLEST = 8
 _CHECKED = 2
-_SAMPLE = 16
-_NOISE = 0.1
-"""Of a number's deviation between images: how much rounding may add to it. Its variance is then a hundredth of theirs."""
 _KEPT = 8
 _AXES, _VIEWS, _JOINS = "zyx", (1, 2, 4, 8), ("mean", "each")
 _eyes: OrderedDict[str, dict[str, Array]] = OrderedDict()
@@ -63,36 +60,26 @@ def suits(arrays: PreparedArrays) -> bool:
 
 
 def source(arrays: PreparedArrays, params: Params) -> str:
-    """What the state depends on besides the parameters: the shape of what the network is shown, the file of its weights, and, where
-    the machine can round, on which images it is tried whether rounding does harm."""
-    if running.precision() == "float32":
-        return _made_of(arrays, params)
-    tried = hashlib.blake2b(arrays.digests[_sample(arrays)].tobytes(), digest_size=8).hexdigest()
-    return f"{_made_of(arrays, params)} {tried}"
-
-
-def _made_of(arrays: PreparedArrays, params: Params) -> str:
-    """What the network itself depends on."""
+    """What answers depend on besides the parameters: the shape of what is shown, the file of the weights, bfloat16 or float32."""
     file = Path(params.weights)
-    return f"{_shown(arrays.shape, params)} {_digest(file, file.stat().st_mtime_ns) if file.is_file() else ''}"
+    weights = _digest(file, file.stat().st_mtime_ns) if file.is_file() else ""
+    return f"{_shown(arrays.shape, params)} {weights} {running.precision()}"
 
 
 def fit(arrays: PreparedArrays, indices: Array, params: Params, seed: int, compute: Compute) -> dict[str, Array]:
     """The network, cut off behind the deepest wanted stage, as ONNX; checked against torch on some of the images.
 
-    ``rounded`` says whether it may be run in bfloat16: where that changes the numbers of these images little.
     Raises `InputError` for a backbone, weights or stages that are not there, and for parameters that mean nothing.
     """
     del seed, compute
     _refuse_nonsense(params)
     eye = (params.backbone, params.weights, params.side, params.level, params.stages, params.regions)
-    key = f"{eye} {_made_of(arrays, params)}"
+    key = f"{eye} {source(arrays, params)}"
     if key not in _eyes:
         _eyes[key] = _exported(_pictures(arrays.take(indices[:_CHECKED]), params)[0][:_CHECKED], params)
         while len(_eyes) > _KEPT:
             _eyes.popitem(last=False)
-    may = running.precision() != "float32" and _unharmed(_eyes[key]["onnx"], _pictures(arrays.take(_sample(arrays)), params)[0])
-    return _eyes[key] | {"volume": np.array([arrays.shape[1] > 1], np.uint8), "rounded": np.array([may], np.uint8)}
+    return _eyes[key] | {"volume": np.array([arrays.shape[1] > 1], np.uint8)}
 
 
 def extract(batch: Array, params: Params, state: State) -> Rows:
@@ -134,24 +121,9 @@ def _exported(images: Array, params: Params) -> dict[str, Array]:
     return {"onnx": np.frombuffer(content, np.uint8), "blocks": np.array(told, np.int64)}
 
 
-def _sample(arrays: PreparedArrays) -> Array:
-    """Some images, evenly from all: only their pixels count, and only for how exactly all are computed."""
-    return np.unique(np.linspace(0, len(arrays) - 1, _SAMPLE).round().astype(np.int64))
-
-
-def _unharmed(onnx: Array, images: Array) -> bool:
-    """Whether rounding changes what tells these pictures ``(M, C, y, x)`` apart by little: the middle of all numbers."""
-    exact, rounded = (running.run(onnx, images, rounded=each)[0].astype(np.float64) for each in (False, True))
-    apart = exact.std(axis=0)
-    live = apart > 1e-6 * np.abs(exact).max()
-    noise = (rounded - exact).std(axis=0)
-    return bool(live.any() and np.median(noise[live] / apart[live]) <= _NOISE)
-
-
 def _viewed(images: Array, params: Params, state: State) -> Rows:
     """``(M, C, y, x)`` to ``(M, D)``, over all views."""
-    onnx, rounded = np.asarray(state["onnx"]), bool(np.any(state.get("rounded", False)))
-    found = [running.run(onnx, _turned(images, view), rounded=rounded)[0] for view in range(params.views)]
+    found = [running.run(np.asarray(state["onnx"]), _turned(images, view), rounded=True)[0] for view in range(params.views)]
     rows: Rows = np.concatenate(found, axis=1) if params.join == "each" else np.mean(found, axis=0)
     return rows
 
