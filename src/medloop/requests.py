@@ -816,17 +816,6 @@ class ReviewRequest(StoreRequest):
     by: str = "command line"
     """Who says so."""
 
-    def __post_init__(self) -> None:
-        """Raises `InputError` for an action that does not exist."""
-        allowed = ("", "accept", "correct", "reject", "unsure", "undo")
-        if self.action not in allowed:
-            raise InputError(
-                "bad-action",
-                got=f"--action {self.action}.",
-                allowed=f"{', '.join(allowed[1:])}.",
-                fix="Choose one of these, or leave --action out to see the case.",
-            )
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewResult:

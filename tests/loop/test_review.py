@@ -81,6 +81,7 @@ def test_what_makes_no_sense_is_refused(opened, words, code):
     assert review(workspace, ReviewRequest(case=first)).reviews == []
 
 
-def test_an_action_that_does_not_exist():
+def test_an_action_that_does_not_exist(opened):
+    workspace, _, (first, _) = opened
     with pytest.raises(InputError, match="praise"):
-        ReviewRequest(case=1, action="praise")
+        review(workspace, ReviewRequest(case=first, action="praise"))

@@ -31,7 +31,7 @@ def test_flags_and_json_make_the_same_request(verb: str) -> None:
         content[item.name.rstrip("_")] = value
         if item.name not in POSITIONAL.get(verb, ()):
             words += [f"--{item.name.rstrip('_').replace('_', '-')}", *([] if value is True else [str(value)])]
-    words = [*(["x"] * len(POSITIONAL.get(verb, ()))), *words]
+    words = [*(str(content[name]) for name in POSITIONAL.get(verb, ())), *words]
     request, workspace, as_json = parse(verb, kind, [*words, "--workspace", "w", "--json"])
     assert request == from_json(kind, content)
     assert (workspace, as_json) == ("w", True)

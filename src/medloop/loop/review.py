@@ -11,7 +11,7 @@ from medloop.loop._arrivals import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import ReviewRequest, ReviewResult
 from medloop.store import Store, proposals, reviews, settings, studies
-from medloop.store.records import ProposalRow, ReviewRow, StudyRow
+from medloop.store.records import ACTIONS, ProposalRow, ReviewRow, StudyRow
 from medloop.types import Json, TargetKind
 from medloop.wire import to_json
 from medloop.workspace import Workspace
@@ -20,6 +20,13 @@ from medloop.workspace import Workspace
 def review(workspace: Workspace, request: ReviewRequest, tell: Progress = QUIET) -> ReviewResult:
     """Commit a review, or show a case where no action is named. Raises `InputError`, and `Refused` where somebody was quicker."""
     del tell
+    if request.action and request.action not in ACTIONS:
+        raise InputError(
+            "bad-action",
+            got=f"--action {request.action}.",
+            allowed=f"{', '.join(ACTIONS)}.",
+            fix="Choose one of these, or leave --action out to see the case.",
+        )
     workspace.ready()
     with opened(workspace, request.database, request.blobs) as records:
         if request.action == "undo":
