@@ -1,5 +1,6 @@
 import json
 import math
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -42,6 +43,9 @@ def test_every_request_goes_through_json_and_back(verb: str) -> None:
     import dataclasses
 
     kind = VERBS[verb][1]
-    needed = {item.name: "x" for item in dataclasses.fields(kind) if item.default is dataclasses.MISSING}
+    hints = get_type_hints(kind)
+    needed = {
+        item.name: 7 if hints[item.name] is int else "x" for item in dataclasses.fields(kind) if item.default is dataclasses.MISSING
+    }
     request = kind(**needed)
     assert from_json(kind, json.loads(json.dumps(to_json(request)))) == request
