@@ -65,6 +65,21 @@ def test_a_plain_script_needs_no_main_guard(tmp_path: Path) -> None:
     assert said.stdout == "15.0\n"
 
 
+def test_a_worker_replaced_because_its_memory_grew_is_no_news(tmp_path: Path) -> None:
+    (tmp_path / "grower.py").write_text(
+        "import time\nimport numpy as np\nkept = []\n"
+        "def grow(number):\n    kept.append(np.ones(60_000_000))\n    time.sleep(0.6)\n    return number\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from grower import grow\nfrom medloop.compute import Compute\n"
+        "with Compute(2) as compute:\n    print(list(compute.map(grow, range(10))))\n"
+    )
+    said = subprocess.run([sys.executable, "-W", "default", str(script)], capture_output=True, text=True, check=True)
+    assert said.stdout == f"{list(range(10))}\n"
+    assert said.stderr == ""
+
+
 def test_only_what_loky_trips_over_while_its_workers_are_killed_is_overlooked(monkeypatch):
     seen = []
     monkeypatch.setattr(threading, "excepthook", lambda failure: seen.append((failure.exc_type, failure.thread)))

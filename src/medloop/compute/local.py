@@ -137,6 +137,8 @@ class Compute:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            # loky replaces a worker whose memory has grown, which is nothing a user need know.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
             self._pool = ProcessPoolExecutor(self.workers, initializer=_begin, initargs=(os.getpid(),))
         return self._pool
 
