@@ -11,7 +11,7 @@ import numpy as np
 from medloop.errors import InputError
 from medloop.families._job import FitJob
 from medloop.networks.solid_spec import SolidSpec
-from medloop.types import Floats, Json
+from medloop.types import Floats, Json, SpacingMm
 
 SLICES, SOLID = "slices", "solid"
 PLAN: Mapping[str, Json] = {"batch": 1, "rate": 2e-3, "head_rate": 1.0, "layer_decay": 1.0, "frozen": 0}
@@ -49,6 +49,12 @@ def voxels_mm(job: FitJob) -> Floats:
     place = job.geometry.select(np.asarray(job.train, np.int64))
     old = place.spacing_mm[:, ::-1, None]  # of x, y, z, as the matrix counts them
     return np.asarray(np.linalg.norm(old * place.matrix[:, :3, :3], axis=1)[:, ::-1])
+
+
+def spacings(job: FitJob) -> list[SpacingMm | None]:
+    """The same of each case, None where unknown."""
+    rows = voxels_mm(job)
+    return [(float(z), float(y), float(x)) if np.isfinite((z, y, x)).all() else None for z, y, x in rows]
 
 
 def _even(voxels: Floats) -> list[int]:
