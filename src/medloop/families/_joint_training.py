@@ -15,7 +15,7 @@ from medloop.families import _begun
 from medloop.families._begun import Begun
 from medloop.families._heads import standardised
 from medloop.families._job import FitJob
-from medloop.families._joint_kept import Heads, Kept, KeptTruth, Order
+from medloop.families._joint_kept import TARGETS, Heads, Kept, KeptTruth, Order
 from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
 from medloop.families._joint_tuning import Settings, windows_each
@@ -113,7 +113,9 @@ class Ground:
         before = self._learnt if self.settings.last < 1 and not len(held) else None
         net = self._learnt = copy.deepcopy(before or self.net)
         if self.kept is not None:
-            return net, stages.train_one(self._of_heads(net, self.kept, seen, plan, folder, label))
+            trained = stages.train_one(self._of_heads(net, self.kept, seen, plan, folder, label))
+            self._decide(net, self.kept, seen)
+            return net, trained
         if before is None:
             self._begin(net, seen)
         course = stages.STAGES if self.settings.staged else stages.JOINT
@@ -178,12 +180,12 @@ class Ground:
 
     def _of_heads(self, net: Multitask, kept: Kept, seen: Integers, plan: Plan, folder: Path | None, label: str) -> Lesson:
         """What heads learn from kept maps."""
-        items = kept.items(seen)
+        items, targets = kept.items(seen), tuple(name for name in self.targets if name in TARGETS)
         return dataclasses.replace(
-            self._lesson(Heads(net, kept), seen, plan, self.targets, folder, label),
+            self._lesson(Heads(net, kept), seen, plan, targets, folder, label),
             train=Cases(images=kept, rows=items, targets=items),
             seen=0,
-            augment=KeptTruth(kept, self._changes(self.targets)),
+            augment=KeptTruth(kept, self._changes(targets)),
             order=Order(len(seen), kept.count, self.job.recipe.seed),
         )
 
@@ -230,16 +232,28 @@ class Ground:
         """The heads' numbers on one scale, and the layer of the classes fitted to what the network says as it is."""
         if not {"classes", "measures", "embedding"} & set(self.targets):
             return
-        shown = np.unique(np.linspace(0, len(self.job.train) - 1, min(len(self.job.train), _SHOWN)).astype(int))
+        shown = _some(np.arange(len(self.job.train)))
         if self._first is None:
             self._first = self._features(shown)
         chosen = np.isin(shown, seen)
-        features = torch.from_numpy(self._first[chosen].astype(np.float32)).clone()
+        self._fit(net, torch.from_numpy(self._first[chosen].astype(np.float32)).clone(), shown[chosen], seen)
+
+    def _decide(self, net: Multitask, kept: Kept, seen: Integers) -> None:
+        """The layer of the classes, fitted to all kept views of the cases whose class is known."""
+        items = kept.items(_some(seen[self.job.class_known[seen]])) if self.settings.classes else np.empty(0, np.int64)
+        if not len(items):
+            return
+        heads = Heads(net, kept).eval()
+        with torch.no_grad():
+            parts = [heads.features(torch.from_numpy(kept.take(items[cut]))) for cut in chunks(len(items), _AT_ONCE)]
+        self._fit(net, torch.cat(parts), items // kept.count, seen)
+
+    def _fit(self, net: Multitask, features: torch.Tensor, rows: Integers, seen: Integers) -> None:
+        """``features``: ``(m, S, width)`` of these rows."""
         net.learn_levels(features)
-        loss, usable = self._loss(seen), self.job.class_known[shown[chosen]]
+        loss, usable = self._loss(seen), self.job.class_known[rows]
         if loss is not None and self.known.classes is not None and usable.any():
-            values = torch.from_numpy(self.known.classes[shown[chosen]][usable])
-            fit_head(net.answer, features[torch.from_numpy(usable)], values, loss)
+            fit_head(net.answer, features[torch.from_numpy(usable)], torch.from_numpy(self.known.classes[rows][usable]), loss)
 
     def _features(self, rows: Integers) -> Floats:
         """``(m, S, width)`` float16 of each case (of its middle window): what the network says before it learns."""
@@ -265,6 +279,11 @@ def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.recipe.seed)
         return make(backbone, settings.net)
+
+
+def _some(rows: Integers) -> Integers:
+    """These, or as many as say enough, evenly taken."""
+    return np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SHOWN)).astype(int))])
 
 
 def _few(shape: Sequence[int]) -> int:

@@ -9,9 +9,10 @@
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
 ``context``       neighbours of a slice, each side, that it is seen with (volumes)
+``fine``          whether masks are also made from the pixels themselves, not from maps of half their size alone (usual for volumes)
 ``patch``         largest ``[z, y, x]`` that goes through the network at once, 0 for the whole side; the rest is seen in windows
 ``kept``          changed views of each picture whose maps are kept on disk, for heads to learn from while the backbone stands
-                  still; 0: the whole network learns
+                  still, and for the classes afterwards; 0: the whole network learns
 ``views``         flipped and turned views that answers are averaged over: 1, 2, 4, 8
 ``joint``         how losses are joined: ``fixed``, ``uncertainty``, ``gradients`` (see `medloop.networks.joint`)
 ``weights``       a table: how much each target counts
@@ -30,7 +31,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +108,7 @@ class Settings:
     @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
-        return _LOOK * (self.views + 1)
+        return _LOOK * (self.views + 1 + (self.kept * self.folds if self.classes else 0))
 
     def of(self, kind: TargetKind) -> Target | None:
         """The structured target of that kind."""
@@ -151,6 +152,7 @@ class Settings:
             "level": self.backbone.level,
             "width": self.net.width,
             "context": self.net.context,
+            "fine": self.net.fine > 0,
         }
 
 
@@ -177,15 +179,16 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     patch = _patch(said.get("patch"), job, further, solid)
     training = (_joint_solid.PLAN if solid else {}) | said.get("training", {})
     backbone = _backbone(said, job, patch, (classes, further), begun)
+    kept = _kept(said, job, (classes, further), patch, backbone)
     return Settings(
         classes=classes,
         further=further,
         source=str(said.get("from", "")),
         backbone=backbone,
         solid=solid,
-        net=_net(said, job, classes, further),
+        net=dataclasses.replace(_net(said, job, classes, further), guided=classes and kept > 0),
         patch=patch,
-        kept=_kept(said, job, (classes, further), patch, backbone),
+        kept=kept,
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
         joint=_joint(said, further),
         staged=bool(said.get("staged", False)),
@@ -274,6 +277,7 @@ def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Ta
         dropout=float(usual["dropout"]),
         width=int(said.get("width", 64)),
         context=_context(said, job),
+        fine=_fine(said, job, kinds),
     )
 
 
@@ -290,6 +294,13 @@ def _joint(said: Mapping[str, Json], further: tuple[Target, ...]) -> JointSpec:
 def _context(said: Mapping[str, Json], job: FitJob) -> int:
     sliced = job.arrays.shape[1] > 1 and said.get("network") != _joint_solid.SOLID
     return int(said.get("context", 1)) if sliced else 0
+
+
+def _fine(said: Mapping[str, Json], job: FitJob, kinds: Collection[TargetKind]) -> int:
+    """Channels of the pixels that masks are made from."""
+    sliced = said.get("network") != _joint_solid.SOLID and TargetKind.MASKS in kinds
+    fine = sliced and said.get("fine", job.arrays.shape[1] > 1)
+    return job.arrays.shape[0] * (1 + 2 * _context(said, job)) if fine else 0
 
 
 def _patch(said: Any, job: FitJob, further: tuple[Target, ...], solid: SolidSpec | None) -> Patch:
@@ -312,21 +323,23 @@ def _folds(said: Mapping[str, Json], classes: bool) -> int:
 def _kept(
     said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target, ...]], patch: Patch, backbone: BackboneSpec
 ) -> int:
-    """Views of each picture whose maps are kept; as many as is worth while for pictures of which only masks and boxes are learnt.
+    """Views of each picture whose maps are kept; as many as is worth while for pictures of which masks or boxes are learnt.
 
     Raises `InputError` where the recipe asks for them and something else is learnt as well.
     """
     classes, further = asked
     kinds = {each.kind for each in further}
-    more = [name for name in ("reconstruct", "similarity", "rules", "staged") if said.get(name)]
+    more = [name for name in ("reconstruct", "similarity", "rules", "staged", "fine") if said.get(name)]
+    more += ["joint"] if classes and said.get("joint", "fixed") != "fixed" else []
     whole = job.arrays.shape[1] == 1 and not any(patch)
-    fit = whole and not classes and not more and kinds <= {TargetKind.MASKS, TargetKind.BOXES}
+    fit = whole and not more and bool(kinds) and kinds <= {TargetKind.MASKS, TargetKind.BOXES}
     if "kept" in said:
         if said["kept"] and not fit:
             raise InputError(
                 "bad-recipe",
                 got=f"kept = {said['kept']}: maps are to be kept, and more is learnt than masks and boxes of whole pictures.",
-                allowed='targets = ["masks"], ["boxes"] or both, of flat pictures, without staged, rules and helpers.',
+                allowed="Masks, boxes or both of flat pictures, with classes or without; no measures, staged, rules or helpers; "
+                "with classes no joint but fixed.",
                 fix="Leave kept out.",
             )
         return int(said["kept"])
@@ -396,6 +409,7 @@ WANTED: Mapping[str, Wanted] = {
     "head": _tuning.table(_head, "{dropout = 0.2}"),
     "width": _wanted.whole(8),
     "context": _wanted.whole(0),
+    "fine": _wanted.yes_or_no(),
     "patch": Wanted("three whole numbers [z, y, x], 0 for the whole side", _parts),
     "kept": _wanted.whole(0),
     "views": Wanted(f"one of {', '.join(map(str, TURNS))}", lambda value: value in TURNS and not isinstance(value, bool)),
