@@ -48,7 +48,7 @@ def test_each_answer_has_its_shape_and_only_what_is_asked_is_answered(shape):
 
 @pytest.mark.parametrize("join", ["mean", "attention", "gru"])
 def test_specs_travel_as_json(join):
-    spec = MultitaskSpec(2, 3, 1, 4, 2, True, 16, 5, (1, 2), join, 0.1, 48, 2, True)
+    spec = MultitaskSpec(2, 3, 1, 4, 2, True, 16, 5, (1, 2), join, 0.1, 48, 2, True, 3)
     assert MultitaskSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     assert BackboneSpec.from_json(json.loads(json.dumps(BackboneSpec(channels=4).to_json()))) == BackboneSpec(channels=4)
 
@@ -120,9 +120,12 @@ def test_what_is_asked_of_the_case_looks_where_the_network_sees_things(guide, sh
 
 GUIDED = MultitaskSpec(columns=3, masks=2, boxes=1, width=16, guided=True)
 DEEP = MultitaskSpec(2, 1, context=1, join="gru")
+FINE = MultitaskSpec(masks=2, context=1, fine=3)
 
 
-@pytest.mark.parametrize(("spec", "shape"), [(ALL, (1, 40, 48)), (GUIDED, (1, 40, 45)), (DEEP, (1, 3, 24, 24))])
+@pytest.mark.parametrize(
+    ("spec", "shape"), [(ALL, (1, 40, 48)), (GUIDED, (1, 40, 45)), (DEEP, (1, 3, 24, 24)), (FINE, (1, 3, 25, 24))]
+)
 def test_onnx_answers_as_torch_does(spec, shape):
     net, pixels = _net(spec), _pixels(3, *shape).numpy()
     names = spec.outputs[::-1]

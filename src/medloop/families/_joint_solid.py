@@ -18,7 +18,7 @@ PLAN: Mapping[str, Json] = {"batch": 1, "rate": 2e-3, "head_rate": 1.0, "layer_d
 """It begins at random: every layer learns, and alike."""
 _WHOLE, _CELLS = 2**18, 32
 """Cells of a volume that goes through whole; cells a side of the windows that larger ones are seen in."""
-_OF_SLICES = ("backbone", "stages", "side", "level", "from", "width", "context")
+_OF_SLICES = ("backbone", "stages", "side", "level", "from", "width", "context", "fine")
 
 
 def spec(said: Mapping[str, Json], job: FitJob) -> SolidSpec | None:
