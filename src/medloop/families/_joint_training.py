@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,25 +106,29 @@ class Ground:
         }
         return tuple(name for name, wanted in asked.items() if wanted)
 
-    def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Multitask, Trained]:
-        """A network that learnt from the rows ``seen``; on all of them perhaps from where the training before it ended.
+    def trained(
+        self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str, until: float = math.inf
+    ) -> tuple[Multitask, Trained]:
+        """A network that learnt from the rows ``seen``, until then; on all of them perhaps from where the training before it ended.
 
         Those ``held`` are not looked at.
         """
         before = self._learnt if self.settings.last < 1 and not len(held) else None
         net = self._learnt = copy.deepcopy(before or self.net)
         if self.kept is not None:
-            trained = stages.train_one(self._of_heads(net, self.kept, seen, plan, folder, label))
+            lesson = self._of_heads(net, self.kept, seen, plan, folder, label)
+            trained = stages.train_one(dataclasses.replace(lesson, deadline=until))
             self._decide(net, self.kept, seen)
             return net, trained
         if before is None:
             self._begin(net, seen)
         course = stages.STAGES if self.settings.staged else stages.JOINT
 
-        def lesson(stage: stages.Stage, part: Plan) -> Lesson:
-            return self._lesson(net, seen, part, tuple(name for name in self.targets if name in stage.targets), folder, label)
+        def staged(stage: stages.Stage, part: Plan) -> Lesson:
+            targets = tuple(name for name in self.targets if name in stage.targets)
+            return dataclasses.replace(self._lesson(net, seen, part, targets, folder, label), deadline=until)
 
-        return net, stages.train(lesson, course, plan, self.targets)
+        return net, stages.train(staged, course, plan, self.targets)
 
     def keep(self) -> None:
         """Compute the maps that all trainings share."""

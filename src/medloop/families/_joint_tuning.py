@@ -64,7 +64,8 @@ _OF_THE_CASE, _OF_NEIGHBOURS = 0.2, 0.1
 _WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules", "neighbours")
 _CLASSES = "classes"
 _LOOK = 0.6
-"""What an answer costs of what learning from a case does, in halves."""
+_LOOK_AT_PICTURES = 3.0
+"""What an answer costs of what learning from a case does, in halves; where learning is from kept maps, and answers from pictures."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
 _WINDOWS, _FEW_WINDOWS = 8, 96
 """Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
@@ -106,9 +107,16 @@ class Settings:
         return _FURTHER if self.folds == HELD_OUT else 1.0
 
     @property
+    def watched(self) -> bool:
+        """Networks are asked about the cases that are held out only once they have learnt."""
+        return False
+
+    @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
-        return _LOOK * (self.views + 1 + (self.kept * self.folds if self.classes else 0))
+        if self.kept:
+            return _LOOK_AT_PICTURES * self.views + (_LOOK * self.kept * self.folds if self.classes else 0)
+        return _LOOK * (self.views + 1)
 
     def of(self, kind: TargetKind) -> Target | None:
         """The structured target of that kind."""
