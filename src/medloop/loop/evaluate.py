@@ -126,7 +126,7 @@ def _answered(model: Model, dataset: Dataset, seen: Seen, means: Means, seed: in
         )
         for row, found in enumerate(stream):
             judge.hear(row, found)
-        return probabilities, judge.tell(seed)
+        return probabilities, judge.tell(seed, cast(Finder, model).rules)
 
 
 def _result(request: EvaluateRequest, place: Path, judged: _Judged, findings: Findings, folder: Path) -> EvaluateResult:
