@@ -135,7 +135,7 @@ def _folds(job: FitJob, settings: Settings) -> Integers:
         )
         return np.where(found == 0, 0, -1) if alone else found
     if known.all():
-        return folds(target, job.values, job.groups, job.recipe.seed, settings.folds)
+        return job.folds(settings.folds)
     folds(target, job.values[known], job.groups[known], job.recipe.seed, settings.folds)
     if target.kind not in (TargetKind.BINARY, TargetKind.MULTICLASS):
         return folds(_places(job), known.astype(np.int64), job.groups, job.recipe.seed, settings.folds)

@@ -33,7 +33,10 @@ def spec(said: Mapping[str, Json], job: FitJob) -> SolidSpec | None:
     usual = SolidSpec(channels=job.arrays.shape[0])
     z, y, x = map(int, said.get("reduce", _even(voxels_mm(job))))
     filters, levels = int(said.get("filters", usual.filters)), int(said.get("levels", usual.levels))
-    return replace(usual, filters=filters, levels=levels, reduce=(z, y, x))
+    blocks = tuple(map(int, said.get("blocks", ())))
+    if blocks and len(blocks) != levels:
+        raise _refused(f"{levels} levels, and blocks of {len(blocks)}", "One number of blocks for each level.")
+    return replace(usual, filters=filters, levels=levels, reduce=(z, y, x), blocks=blocks)
 
 
 def patch(net: SolidSpec, shape: Sequence[int]) -> list[int]:

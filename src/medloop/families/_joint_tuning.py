@@ -4,7 +4,7 @@
 ``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
 ``network``       ``slices`` (volumes go slice by slice through a pretrained network) or ``solid`` (it sees volumes as volumes)
 ``filters``       of the solid one: channels of its first maps; ``levels``: how many maps there are; ``reduce``: voxels
-                  ``[z, y, x]`` of which the mean is one that it sees (see `SolidSpec`)
+                  ``[z, y, x]`` of which the mean is one that it sees; ``blocks``: of convolutions at each level (see `SolidSpec`)
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
@@ -151,7 +151,7 @@ class Settings:
         """What it is made of."""
         if self.solid is not None:
             made = self.solid.to_json()
-            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce")}
+            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce", "blocks")}
         return {
             "network": _joint_solid.SLICES,
             "backbone": self.backbone.name,
@@ -388,6 +388,10 @@ def _parts(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(_wanted.whole(0).good(each) for each in value)
 
 
+def _counts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_wanted.whole(0).good(each) for each in value)
+
+
 def _weights(value: Any) -> bool:
     """Raises `InputError` for what is no target."""
     wrong = [name for name in value if name not in _WEIGHED] if isinstance(value, Mapping) else []
@@ -410,6 +414,7 @@ WANTED: Mapping[str, Wanted] = {
     "filters": _wanted.whole(4),
     "levels": _wanted.whole(2),
     "reduce": Wanted("three whole numbers [z, y, x], 1 or more", lambda value: _parts(value) and 0 not in value),
+    "blocks": Wanted("a list of whole numbers such as [1, 2, 2], one for each level", _counts),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),

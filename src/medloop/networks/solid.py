@@ -130,6 +130,6 @@ def _whole(spec: SolidSpec, outputs: int) -> SegResNet:
         in_channels=spec.channels,
         out_channels=outputs,
         norm=("group", {"num_groups": _GROUPS}),
-        blocks_down=(1,) + (2,) * (spec.levels - 1),
+        blocks_down=spec.blocks or (1,) + (2,) * (spec.levels - 1),
         blocks_up=(1,) * (spec.levels - 1),
     )
