@@ -25,7 +25,7 @@ from medloop.families._windows import chunks, through
 from medloop.learning import devices, stages
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.plan import Plan
-from medloop.networks import costs, losses
+from medloop.networks import backbones, costs, losses
 from medloop.networks.joint import Joint, Shared
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
@@ -278,6 +278,8 @@ def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
     make = Multitask
     if settings.solid is None:
         backbone = _begun.backbone(settings.backbone, settings.source, found, job)
+        if settings.net.context and not settings.source:
+            backbones.centre(backbone, 2 * settings.net.context + 1)
     else:
         volumes = registry.part("networks", "solid")  # it brings MONAI, which takes seconds
         make, backbone = volumes.Solid, volumes.build(settings.solid)

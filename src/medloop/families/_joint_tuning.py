@@ -70,6 +70,8 @@ _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
 _WINDOWS, _FEW_WINDOWS = 8, 96
 """Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
 _LARGEST_SIDE = 512
+_SLAB = 2
+"""What is so many times as wide as deep is a slab."""
 _STAGES, _FOR_BOXES = (0, 1, 2, 3), (2, 3, 4)
 """Without the deepest blocks, which cost half of the time on small pictures and learn them by heart. Boxes alone need no fine maps,
 but sight that reaches far."""
@@ -202,7 +204,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         staged=bool(said.get("staged", False)),
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
-        augmentation=_augmentation(said, job),
+        augmentation=_augmentation(said, job, patch),
         plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
         folds=_folds(said, classes),
         epochs_open="epochs" not in said.get("training", {}),
@@ -366,12 +368,16 @@ def _loss(job: FitJob) -> dict[str, Json]:
     return {"smoothing": 0.05, "weighting": 1.0}
 
 
-def _augmentation(said: Mapping[str, Json], job: FitJob) -> Augmentation:
+def _augmentation(said: Mapping[str, Json], job: FitJob, patch: Patch) -> Augmentation:
+    """Slabs are not tilted: a tilt of a few degrees takes all but their middle out of what is known."""
     if "augmentation" in said:
         return Augmentation.from_json(said["augmentation"])
     arrays = job.arrays
     classes = [*job.dataset.target.classes, *(name for truth in job.dataset.further for name in truth.target.classes)]
     usual = augment.default(colour=arrays.colour, volume=arrays.shape[1] > 1, binary=arrays.binary, classes=classes)
+    deep, high, wide = (part or side for part, side in zip(patch, arrays.shape[1:], strict=True))
+    if _SLAB * deep < max(high, wide):
+        usual = dataclasses.replace(usual, tilt=0.0)
     light = dataclasses.replace(usual, blur=0.0, sharpen=0.0, gamma=0.0, noise=0.0, shift=min(usual.shift, _SHIFT))
     return dataclasses.replace(light, brightness=min(usual.brightness, _BRIGHTNESS), contrast=min(usual.contrast, _CONTRAST))
 
