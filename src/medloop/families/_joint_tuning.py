@@ -65,7 +65,7 @@ _WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rule
 _CLASSES = "classes"
 _LOOK = 0.6
 _LOOK_AT_PICTURES = 3.0
-"""What an answer costs of what learning from a case does, in halves; where learning is from kept maps, and answers from pictures."""
+"""What an answer costs of what learning from a case does, in halves; where learning is from kept maps and answers from pictures."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
 _WINDOWS, _FEW_WINDOWS = 8, 96
 """Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
@@ -83,7 +83,8 @@ _DEEP, _DEEP_SIDE = 16, 128
 class Settings:
     """Everything that decides how a network of several targets is trained. ``classes``: whether the dataset's own target is learnt;
     ``further``: the structured targets that are. ``solid``: the network that sees volumes as volumes, instead of ``backbone``.
-    ``epochs_open``: the recipe leaves open how many epochs there are."""
+    ``told``: the share of the training cases whose class is known. ``epochs_open``: the recipe leaves open how many epochs there
+    are."""
 
     classes: bool
     further: tuple[Target, ...]
@@ -101,6 +102,7 @@ class Settings:
     augmentation: Augmentation
     plan: Plan
     folds: int
+    told: float
     epochs_open: bool
 
     @property
@@ -117,7 +119,7 @@ class Settings:
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
         if self.kept:
-            return _LOOK_AT_PICTURES * self.views + (_LOOK * self.kept * self.folds if self.classes else 0)
+            return _LOOK_AT_PICTURES * self.views + (_LOOK * self.kept * self.folds * self.told if self.classes else 0)
         return _LOOK * (self.views + 1)
 
     def of(self, kind: TargetKind) -> Target | None:
@@ -207,6 +209,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         augmentation=_augmentation(said, job, patch),
         plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
         folds=_folds(said, classes),
+        told=float(job.class_known.mean()),
         epochs_open="epochs" not in said.get("training", {}),
     )
 

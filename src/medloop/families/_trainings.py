@@ -27,7 +27,7 @@ from medloop.types import Floats, Integers, Json
 from medloop.workspace import write_json
 
 N = TypeVar("N")
-_EXPORT_S, _TRAINING_S = 4.0, 1.5
+_EXPORT_S, _TRAINING_S = 4.0, 0.5
 _USED, _LATE = 0.85, 1.15
 _LEAST_EPOCHS = 1.5
 _LOOKING = 0.5
