@@ -96,3 +96,14 @@ def test_the_neck_is_learnt_where_neighbours_are_joined(monkeypatch):
 def test_a_cleaning_from_before_there_were_cuts_cuts_nothing():
     old = {"thresholds": [0.4], "smallest": [3], "before": 0.5, "after": 0.6}
     assert Cleaning.from_json(old) == Cleaning((0.4,), (3,), 0.5, 0.6)
+
+
+def test_ragged_masks_are_cut_soon() -> None:
+    """On this one the watershed's own lines, as scikit-image draws them, do not come to an end."""
+    draw = np.random.default_rng(168)
+    noise = draw.normal(size=(1, 120, 120))
+    noise = ndimage.gaussian_filter(noise, (0, draw.uniform(1, 12), draw.uniform(1, 12)))
+    there = noise > np.quantile(noise, draw.uniform(0.3, 0.95))
+    line = _apart.cuts(there, 0.9)
+    assert line.any()
+    assert len(parts(there & ~line)[1]) > len(parts(there)[1])
