@@ -1,6 +1,7 @@
 """How well cells are found in blood smears: average precision on the list that the data set apart.
 
-Only this bench scores that list; choices are made inside ``train``.
+Only this bench scores that list; choices are made inside ``train``. It takes 18 minutes at most on two cores: the heads learn for
+as many epochs as are worth while, and that does not fill the 30 minutes that are promised.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from bench._learning import learnt, row
 from bench.core import Row, shared
 
 SEED = 0
-BUDGET = "27m"
-"""Promised are 30 minutes; a budget is kept within a tenth and half a minute."""
+BUDGET = "18m"
 _CLASSES = ("RBC", "WBC", "Platelets")
 
 

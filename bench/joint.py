@@ -1,6 +1,7 @@
 """What one network for three targets saves against three networks: time to train and time to predict, on blood cells.
 
-All learn for the same epochs on the same images: classes, masks, and boxes around nucleus and cell.
+All learn for the same epochs on the same images: classes, masks, and boxes around nucleus and cell. Classes alone learn as they do
+where nobody says otherwise: the whole network. Four trainings and twelve predictions take at most 12 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from medloop.loop.predict import predict
 from medloop.requests import LearnResult, PredictRequest
 from medloop.workspace import Workspace
 
-SEED, EPOCHS = 0, 12
-_BUDGET = "15m"
+SEED, EPOCHS = 0, 8
+_BUDGET = "150s"
 """Enough for the epochs; what is left of it goes into learning curves, which do not count."""
 _TARGETS = ("classes", "masks", "boxes")
 _FIGURES = ("balanced_accuracy", "dice_nucleus", "dice_whole", "map50")

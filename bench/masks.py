@@ -16,8 +16,9 @@ from bench.core import Row, shared
 from medloop.evaluation import overlap
 
 SEED = 0
-CELLS, LESIONS, CORD = "13m", "18m", "5m"
-"""Budgets. Promised are 15 minutes for the cells and 20 for each patient; a budget is kept within a tenth and half a minute."""
+CELLS, LESIONS, CORD = "13m", "9m", "5m"
+"""Budgets. Promised are 15 minutes for the cells and 20 for each patient, in which both are learnt here; a budget is kept within a
+tenth and half a minute."""
 _FOLDS = 5
 _PATIENTS = ("patient19", "patient26")
 _CHANNELS = "flair='FLAIR*',t1='T1_*',t1c='T1POST*',t2='T2_*'"
@@ -56,6 +57,7 @@ def lesions() -> Iterator[Row]:
                 masks="*GOLD_STANDARD*",
                 mask_classes="1=lesion",
                 targets="masks",
+                recipe="brain-lesions",
                 split_lists=split,
                 budget=LESIONS,
                 seed=SEED,

@@ -105,7 +105,8 @@ class Case:
     """What one diagnosis is about: images of one patient, with what is known of patient, study, site, acquisition.
 
     ``group`` is what must stay on one side of a split (patient, lesion or study). ``given_split`` is what the
-    data's own layout says. ``attributes`` are subgroup facts (``sex``, ``age_band``, ``site``, ``scanner``).
+    data's own layout says. ``attributes`` are subgroup facts (``sex``, ``age_band``, ``site``, ``scanner``). ``prior``: the name of
+    the image of the patient's study before it, where the data say which that is.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Case:
     site: str | None = None
     given_split: Split | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    prior: str | None = None
 
     def attribute(self, name: str) -> str | None:
         """The attribute of that name, or None."""

@@ -40,3 +40,10 @@ def test_numbers_count_by_first_appearance() -> None:
     assert numbered(["b", "a", "b"]).tolist() == [0, 1, 0]
     assert joined(4, [(2, 3)]).tolist() == [0, 1, 2, 2]
     assert joined(0, []).dtype == np.int64
+
+
+def test_a_study_stays_with_the_one_before_it() -> None:
+    cases = [Case("new", (), prior="old"), Case("other", ()), Case("old", (), prior="not used"), Case("newest", (), prior="new")]
+    found = group(cases, [])
+    assert found.groups.tolist() == found.patients.tolist() == [0, 1, 0, 0]
+    assert {link.kind for link in found.links} == {"patient"}

@@ -141,6 +141,61 @@ def test_heads_alone_are_trained_and_the_same_without_a_cache(make):
     assert all(torch.equal(before[name], each) for name, each in after.items())
 
 
+def told_of_classes(job, monkeypatch):
+    """What the layer of the classes is fitted to in each training: rows seen, and targets."""
+    seen, given = [], []
+    trained, fit_head = _joint_training.Ground.trained, _joint_training.fit_head
+
+    def watched(self, rows, *rest):
+        seen.append(rows)
+        return trained(self, rows, *rest)
+
+    def noted(answer, features, targets, loss):
+        given.append((features, targets.numpy()))
+        fit_head(answer, features, targets, loss)
+
+    monkeypatch.setattr(_joint_training.Ground, "trained", watched)
+    monkeypatch.setattr(_joint_training, "fit_head", noted)
+    return multitask.fit(job), seen, given
+
+
+def with_classes(job):
+    """Classes as well, of every other case."""
+    known = np.arange(COUNT) % 2 == 0
+    values = np.where(known, np.linspace(0, 1, COUNT), np.nan)
+    return dataclasses.replace(job, dataset=dataclasses.replace(job.dataset, values=values, class_known=known))
+
+
+def test_classes_are_learnt_from_all_views_of_what_is_known_of_the_cases_seen(make, monkeypatch):
+    job = with_classes(make(targets=["classes", "masks"], folds=2))
+    fitted, seen, given = told_of_classes(job, monkeypatch)
+    assert fitted.recipe.parameters["kept"] == 8
+    assert len(seen) == len(given) == 3
+    own = (job.values - np.nanmean(job.values)) / np.nanstd(job.values)
+    for rows, (features, targets) in zip(seen, given, strict=True):
+        known = rows[rows % 2 == 0]
+        np.testing.assert_allclose(targets, np.repeat(own[known], 8), rtol=1e-5)
+        assert len(np.unique(features.numpy().round(4), axis=0)) > len(known), "views differ"
+    assert np.isfinite(fitted.out_of_fold.raw).all()
+    again = multitask.fit(dataclasses.replace(job, cache=None, recipe=fitted.recipe, deadline=0.0))
+    assert all(np.array_equal(again.model.arrays[name], each) for name, each in fitted.model.arrays.items())
+
+
+def test_classes_of_cases_that_are_held_out_are_noticed(make, monkeypatch):
+    decide = _joint_training.Ground._decide
+    everyone = np.arange(COUNT - 1)
+    monkeypatch.setattr(_joint_training.Ground, "_decide", lambda self, net, kept, seen: decide(self, net, kept, everyone))
+    with pytest.raises(AssertionError):
+        test_classes_are_learnt_from_all_views_of_what_is_known_of_the_cases_seen(make, monkeypatch)
+
+
+def test_losses_that_are_weighed_against_each_other_are_learnt_together(make):
+    job = with_classes(make(targets=["classes", "masks"], joint="uncertainty"))
+    assert _joint_tuning.settings(job).kept == 0
+    with pytest.raises(InputError, match="fixed"):
+        _joint_tuning.settings(with_classes(make(targets=["classes", "masks"], joint="uncertainty", kept=4)))
+
+
 def test_the_whole_network_learns_where_the_recipe_says_so(make):
     assert _joint_tuning.settings(make(kept=0)).kept == 0
     assert _joint_tuning.settings(make(training={"frozen": 1})).kept == 0

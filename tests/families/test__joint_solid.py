@@ -9,7 +9,7 @@ import pytest
 
 from medloop import families
 from medloop.errors import InputError
-from medloop.families import _joint_solid, _joint_training, multitask
+from medloop.families import _joint_solid, _joint_training, ladder, multitask
 from medloop.networks.solid_spec import SolidSpec
 from medloop.types import Recipe, Target, TargetKind, Truth
 
@@ -58,7 +58,7 @@ def make(make_job, stored_arrays):
 
 
 def test_it_is_learnt_saved_and_found_again(make, tmp_path):
-    job = make(reduce=[1, 2, 2], training={"epochs": 8, "rate": 0.01})
+    job = make(reduce=[1, 2, 2], blocks=[1, 1], training={"epochs": 8, "rate": 0.01})
     fitted = multitask.fit(job)
     loaded = families.load(families.save(fitted.model, tmp_path / "model"))
     mine, again = (list(each.find(job.arrays, None)) for each in (fitted.model, loaded))
@@ -70,11 +70,28 @@ def test_it_is_learnt_saved_and_found_again(make, tmp_path):
     assert inside > 0.8 > 0.1 > outside
     assert fitted.recipe.parameters["network"] == "solid"
     assert fitted.recipe.parameters["reduce"] == [1, 2, 2]
+    assert fitted.recipe.parameters["blocks"] == [1, 1]
     repeated = multitask.fit(dataclasses.replace(job, recipe=fitted.recipe, cache=None, deadline=0.0))
     assert repeated.model.onnx == fitted.model.onnx
     with pytest.raises(InputError) as caught:
         multitask.fit(make(**{"network": "slices", "filters": 4, "from": str(tmp_path / "model")}))
     assert caught.value.code == "no-network"
+
+
+def test_an_average_with_features_is_a_model(make, tmp_path):
+    """Generation 1 and a network of volumes as one model, on the same folds, saved and found again."""
+    features = {"features": [{"name": "intensity", "params": {"regions": 2}}], "estimators": ["logistic"], "trials": 1, "folds": 2}
+    members = [
+        {"family": "classical", "parameters": features},
+        {"family": "multitask", "parameters": SMALL | {"targets": ["classes"]}},
+    ]
+    job = make()
+    fitted = ladder.fit(dataclasses.replace(job, recipe=Recipe("test", "ladder", parameters={"members": members})))
+    assert [each.model.family for each in fitted.members] == ["classical", "multitask"]
+    one, other = (each.out_of_fold.fold for each in fitted.members)
+    np.testing.assert_array_equal(one, other)
+    loaded = families.load(families.save(fitted.model, tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.predict(job.arrays).probabilities, fitted.model.predict(job.arrays).probabilities)
 
 
 def test_large_volumes_are_asked_about_few_at_a_time(make, monkeypatch):
@@ -110,6 +127,8 @@ def test_cells_are_about_as_high_as_wide():
         ({"backbone": "resnet18"}, "bad-recipe"),
         ({"context": 1}, "bad-recipe"),
         ({"reduce": [1, 0, 2]}, "bad-recipe"),
+        ({"blocks": [1, 2, 2]}, "bad-recipe"),
+        ({"blocks": [1, -1]}, "bad-recipe"),
         ({"network": "cubes"}, "bad-recipe"),
         ({"reconstruct": True}, "solid-network"),
     ],

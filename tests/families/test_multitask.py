@@ -134,8 +134,8 @@ def test_no_network_judges_a_case_that_it_has_seen(make, monkeypatch):
     job, log = make("masks"), []
     trained, scores = _joint_training.Ground.trained, _joint_training.Ground.scores
 
-    def watched(self, seen, held, plan, folder, label):
-        net, result = trained(self, seen, held, plan, folder, label)
+    def watched(self, seen, held, *rest):
+        net, result = trained(self, seen, held, *rest)
         net.seen_rows = set(seen.tolist())
         return net, result
 

@@ -359,3 +359,23 @@ def test_rows_of_a_matching_image_are_checked_against_the_images(read_table, mon
     assert len(read_table(text, images).cases) == 2
     monkeypatch.setattr(table.Match, "ambiguous", False)
     assert len(read_table(text, images).cases) != 2
+
+
+def test_a_column_names_the_study_before(read_table) -> None:
+    cells = ["001.png,a,", "002.png,b,001", "003.png,a,001.png", "004.png,b,404.png", "005.png,a,005.png"]
+    labelled = read_table(rows("image,label,prior", cells), TEN[:5])
+    assert as_read(labelled)["prior"] == "earlier study"
+    assert {case.name: case.prior for case in labelled.cases} == {
+        "001.png": None,
+        "002.png": "001.png",
+        "003.png": "001.png",
+        "004.png": None,
+        "005.png": None,
+    }
+    assert told(labelled) == [(5, "its earlier study is no image that was found, or several; it has none")]
+
+
+def test_a_column_of_that_name_that_names_no_images_is_none(read_table) -> None:
+    labelled = read_table(rows("image,label,prior", [f"{name},{'ab'[k % 2]},{k % 3}x" for k, name in enumerate(TEN)]), TEN)
+    assert as_read(labelled)["prior"] == "not used"
+    assert not any(case.prior for case in labelled.cases)

@@ -63,3 +63,12 @@ def test_without_rules_of_growth_nothing_is_opened(monkeypatch):
     rows = [(ref.name, {NAME: 3.0}, ()) for ref in REFS]
     assert _growth.grown(plain, REFS, rows) == rows
     assert _growth.grown(None, REFS, rows) == rows
+
+
+def test_a_last_time_that_is_said_goes_before_dates(monkeypatch):
+    monkeypatch.setattr(_growth.readers, "taken", lambda ref: "")
+    rows = [(ref.name, {NAME: MM[ref.name]}, ()) for ref in REFS]
+    said = {"c1": "b1", "a3": "absent", "absent": "a1", "a2": "a1"}
+    told = {case: broken for case, _, broken in _growth.grown(ASKED, REFS, rows, said)}
+    assert [case for case, broken in told.items() if broken] == ["c1"]
+    assert "40 of last time" in told["c1"][0].value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib
 import json
 import shutil
@@ -18,6 +19,7 @@ from medloop import readers
 from medloop.cli import main
 from medloop.compute import Compute
 from medloop.evaluation import overlap
+from medloop.families import _joint_model
 from medloop.loop import _found, _runs, _telling
 from tests.loop.test_every_verb import rows, say
 
@@ -181,6 +183,18 @@ def test_classes_beside_outlines_out_of_fold(cells: Cells, tmp_path: Path, capsy
     assert len(judged) == len(rows(tmp_path / "run" / "cases.csv")) == COUNT
     assert (judged["c00.bmp"]["truth"], judged["c01.bmp"]["truth"]) == ("", "large")
     assert judged["c00.bmp"]["label"] in ("small", "large")
+    write_cells(tmp_path / "more" / "cells", 6, seed=1)
+    words = [said["model"], tmp_path / "more" / "cells", *MASKS, "--labels", tmp_path / "more" / "labels.csv", *cells.home]
+    find = _joint_model.MultitaskModel.find
+    with monkeypatch.context() as apart:
+        silent = lambda *given, **named: (dataclasses.replace(each, raw=None) for each in find(*given, **named))  # noqa: E731
+        apart.setattr(_joint_model.MultitaskModel, "find", silent)
+        twice = say(capsys, "evaluate", *words, "--out", tmp_path / "e1")["test"]
+    monkeypatch.setattr(_joint_model.MultitaskModel, "predict", lambda *_, **__: pytest.fail("a second look"))
+    once = say(capsys, "evaluate", *words, "--out", tmp_path / "e2")["test"]
+    known = [name for name, each in twice.items() if each["value"] is not None]
+    assert {"auc", "dice_whole"} <= set(known)
+    assert [once[name]["value"] for name in known] == pytest.approx([twice[name]["value"] for name in known], abs=1e-4)
 
 
 def test_runs_are_compared_by_the_outlines_of_the_cases_that_both_judged(

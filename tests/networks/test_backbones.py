@@ -261,3 +261,21 @@ def test_each_channel_is_levelled_by_itself():
     net = build(BackboneSpec(SMALL, side=32, level=True, weights="none", channels=2))
     changed = pixels * torch.tensor([0.5, 0.9]).reshape(1, 2, 1, 1) + torch.tensor([9.0, 20.0]).reshape(1, 2, 1, 1)
     assert torch.allclose(net(pixels)[0], net(changed)[0], atol=0.1)
+
+
+def test_slices_seen_together_begin_with_the_middle_one_as_a_grey_picture():
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8))
+    grey, together = (build(BackboneSpec(side=32, stages=(0, 2), channels=each)) for each in (0, 3))
+    wanted = grey(pixels[:, 1:2])
+    assert not torch.allclose(together(pixels)[0], wanted[0], atol=1e-3), "colours, each a slice"
+    backbones.centre(together, 3)
+    for found, each in zip(together(pixels), wanted, strict=True):
+        torch.testing.assert_close(found, each, atol=1e-4, rtol=1e-4)
+    contrasts = build(BackboneSpec(side=32, stages=(0,), channels=6))
+    backbones.centre(contrasts, 3)
+    shown = pixels.repeat(1, 2, 1, 1)
+    other = shown.clone()
+    other[:, [0, 1, 4, 5]] = 0
+    torch.testing.assert_close(contrasts(shown)[0], contrasts(other)[0])
+    other[:, 3] = 0
+    assert not torch.allclose(contrasts(shown)[0], contrasts(other)[0])

@@ -48,7 +48,7 @@ def test_each_answer_has_its_shape_and_only_what_is_asked_is_answered(shape):
 
 @pytest.mark.parametrize("join", ["mean", "attention", "gru"])
 def test_specs_travel_as_json(join):
-    spec = MultitaskSpec(2, 3, 1, 4, 2, True, 16, 5, (1, 2), join, 0.1, 48, 2)
+    spec = MultitaskSpec(2, 3, 1, 4, 2, True, 16, 5, (1, 2), join, 0.1, 48, 2, True, 3)
     assert MultitaskSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     assert BackboneSpec.from_json(json.loads(json.dumps(BackboneSpec(channels=4).to_json()))) == BackboneSpec(channels=4)
 
@@ -96,7 +96,36 @@ def test_a_network_of_classes_is_where_this_one_can_begin():
         np.testing.assert_allclose(net(pixels)["classes"], start.eval()(pixels), atol=1e-5)
 
 
-@pytest.mark.parametrize(("spec", "shape"), [(ALL, (1, 40, 48)), (MultitaskSpec(2, 1, context=1, join="gru"), (1, 3, 24, 24))])
+@pytest.mark.parametrize("guide", [{"masks": 2}, {"boxes": 2}], ids=["masks", "boxes"])
+@pytest.mark.parametrize("shape", [(2, 1, 40, 48), (2, 1, 3, 40, 48)], ids=["flat", "deep"])
+def test_what_is_asked_of_the_case_looks_where_the_network_sees_things(guide, shape):
+    net, pixels = _net(MultitaskSpec(columns=3, width=16, guided=True, **guide)), _pixels(*shape)
+    plain = _net(MultitaskSpec(columns=3, width=16, **guide))
+    maps = net.maps(pixels)
+    assert net.pool.width == 3 * plain.pool.width
+    assert set(net.answers(maps, pixels, ("classes",))) == {"classes"}
+    before = net.pooled(maps, pixels)
+    torch.testing.assert_close(before, net.features(pixels))
+    torch.testing.assert_close(before[..., : plain.pool.width], plain.features(pixels))
+    last = net.masks.scores if "masks" in guide else net.boxes
+    net.answers(maps, pixels, ("classes",))["classes"].sum().backward()
+    assert all(each.grad is None for each in last.parameters()), "classes do not pull at what is said of places"
+    with torch.no_grad():
+        for each in last.parameters():
+            each.add_(torch.randn_like(each))
+    after = net.pooled(maps, pixels)
+    torch.testing.assert_close(after[..., : plain.pool.width], before[..., : plain.pool.width])
+    assert not torch.allclose(after[..., plain.pool.width :], before[..., plain.pool.width :])
+
+
+GUIDED = MultitaskSpec(columns=3, masks=2, boxes=1, width=16, guided=True)
+DEEP = MultitaskSpec(2, 1, context=1, join="gru")
+FINE = MultitaskSpec(masks=2, context=1, fine=3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"), [(ALL, (1, 40, 48)), (GUIDED, (1, 40, 45)), (DEEP, (1, 3, 24, 24)), (FINE, (1, 3, 25, 24))]
+)
 def test_onnx_answers_as_torch_does(spec, shape):
     net, pixels = _net(spec), _pixels(3, *shape).numpy()
     names = spec.outputs[::-1]

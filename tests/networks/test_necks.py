@@ -24,6 +24,20 @@ def test_means_and_deviations_of_regions():
     np.testing.assert_allclose(found[:, 16:18], lower_right.mean((2, 3)), rtol=1e-5)
 
 
+def test_means_and_deviations_where_a_guide_leads():
+    maps, inside = [torch.rand(2, 3, 6, 4), torch.rand(2, 4, 3, 2)], torch.zeros(2, 2, 6, 4)
+    inside[:, 0, 2:4, :2] = 1.0
+    pool = necks.Pool((3, 4), (1,), 2)
+    found = pool(maps, inside)
+    assert found.shape == (2, pool.width) == (2, 2 * 7 * 3)
+    np.testing.assert_allclose(found[:, :14], necks.Pool((3, 4))(maps), rtol=1e-5)
+    part = maps[0][:, :, 2:4, :2].numpy()
+    np.testing.assert_allclose(found[:, 14:17], part.mean((2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(found[:, 17:20], part.std((2, 3)), rtol=1e-3)
+    np.testing.assert_allclose(found[:, 20:26], 0, atol=2e-3, err_msg="there is nothing in the second")
+    np.testing.assert_allclose(found[:, 26:30], maps[1][:, :, 1, 0], rtol=1e-4)
+
+
 def test_a_map_smaller_than_the_grid_still_has_every_region():
     found = necks.Pool((4,), (3,))([torch.rand(2, 4, 2, 1)])
     assert torch.isfinite(found).all()

@@ -43,7 +43,7 @@ def _net(spec=SMALL, **asked):
     return Solid(solid.build(spec), MultitaskSpec(**asked)).eval()
 
 
-@pytest.mark.parametrize("spec", [SMALL, SolidSpec(filters=4, levels=2, reduce=(1, 2, 2))], ids=["whole", "reduced"])
+@pytest.mark.parametrize("spec", [SMALL, SolidSpec(filters=4, levels=2, reduce=(1, 2, 2), blocks=(0, 1))], ids=["whole", "reduced"])
 def test_answers_for_any_size_and_onnx(spec):
     net, (pixels, _) = _net(spec, columns=2, masks=1, measures=3, embedding=4, kinds=2), _balls(2)
     with torch.inference_mode():
@@ -87,7 +87,11 @@ def test_blocks_states_and_specs():
     state = {name: each + 1 for name, each in net.backbone.state_dict().items()}
     again = solid.build(SMALL, state=state)
     assert all(torch.equal(each, state[name]) for name, each in again.state_dict().items())
-    assert SolidSpec.from_json(json.loads(json.dumps(SMALL.to_json()))) == SMALL
+    few = SolidSpec(filters=4, levels=2, blocks=(0, 1))
+    for spec in (SMALL, few):
+        assert SolidSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert SolidSpec.from_json({"channels": 1, "filters": 8, "levels": 4, "reduce": [1, 1, 1]}) == SolidSpec()
+    assert not list(solid.build(few).down[0].parameters())
 
 
 @pytest.mark.parametrize("asked", [{"boxes": 1}, {"image": True}, {"columns": 1, "regions": (1, 2)}, {"masks": 1, "context": 1}])

@@ -113,3 +113,30 @@ def test_frames_become_slices_in_their_order() -> None:
     assert sample.step(Image(frames[:1]), frames="sequence", count=5).pixels.shape == (1, 3, 5, 4, 5)
     with pytest.raises(Unreadable, match="volume in motion"):
         sample.step(Image(np.zeros((3, 1, 2, 4, 4), np.uint8)), frames="sequence")
+
+
+def brain(scale: float, lesion: float, air: float = 0.0) -> Image:
+    """A ball of tissue in air, one tenth of a percent of it ``lesion`` times as bright."""
+    draw = np.random.default_rng(2)
+    grid = np.stack(np.meshgrid(*[np.arange(40) - 20] * 3, indexing="ij"))
+    inside = (grid**2).sum(axis=0) < 200
+    pixels = np.where(inside, draw.normal(100, 12, inside.shape), air)
+    pixels[20, 20, 20:26] = 100 * lesion
+    return Image((scale * pixels).astype(np.float32)[None, None], modality="MR")
+
+
+def test_tissue_is_alike_whatever_the_scale_and_lesions_are_not_cut_off() -> None:
+    plain = normalise.step(brain(1, 1.5), method="tissue").pixels[0, 0]
+    np.testing.assert_allclose(normalise.step(brain(31, 1.5), method="tissue").pixels[0, 0].astype(int), plain, atol=1)
+    assert (plain[0] == 0).all(), "air"
+    assert plain[15, 15:25, 15:25].mean() == pytest.approx(255 * 3 / 8, abs=3)
+    brighter = normalise.step(brain(1, 1.55), method="tissue").pixels[0, 0]
+    assert (plain[20, 20, 20:26] < 255).all()
+    assert (brighter[20, 20, 20:26] > plain[20, 20, 20:26]).all()
+    by_percentiles = [normalise.step(brain(1, each), method="percentiles").pixels[0, 0, 20, 20, 20:26] for each in (1.5, 1.55)]
+    assert (by_percentiles[0] == 255).all(), "what the other way does"
+
+
+def test_tissue_of_an_image_that_is_all_one_value() -> None:
+    same = np.full((1, 2, 2, 3, 3), 7.0, np.float32)
+    assert len(np.unique(normalise.step(Image(same, modality="MR"), method="tissue").pixels)) == 1

@@ -65,7 +65,7 @@ def joined(count: int, edges: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
 
 
 def group(cases: Sequence[Case], copies: Sequence[Link]) -> Groups:
-    """Group the cases by patient, by the given group and by copies (transitively).
+    """Group the cases by patient, by the given group, with the study before and by copies (transitively).
 
     A case whose patient is not known counts as a patient of its own, together with the cases of its group.
     When every case bears one and the same patient although the given groups differ, the patient field says nothing and is not used.
@@ -75,10 +75,19 @@ def group(cases: Sequence[Case], copies: Sequence[Link]) -> Groups:
     if len(cases) > 1 and len(set(patients)) == 1 and len({case.group for case in cases}) > 1 and patients[0] is not None:
         patients = [None] * len(cases)
         notes.append("Every image bears the same patient ID; the groups given were used instead.")
-    links = [*_same(patients), *_same([case.group for case in cases]), *copies]
+    links = [*_same(patients), *_same([case.group for case in cases]), *_after(cases), *copies]
     groups = joined(len(cases), ((link.a, link.b) for link in links))
     known = [patient if patient is not None else number for patient, number in zip(patients, groups.tolist(), strict=True)]
     return Groups(groups, numbered(known), tuple(dict.fromkeys(links)), tuple(notes))
+
+
+def _after(cases: Sequence[Case]) -> list[Link]:
+    """Link each case to that of the same patient's study before it."""
+    if not any(case.prior for case in cases):
+        return []
+    places = {case.name: position for position, case in enumerate(cases)}
+    found = [(places[case.prior], position) for position, case in enumerate(cases) if case.prior in places]
+    return [Link(min(pair), max(pair), "patient") for pair in found]
 
 
 def _same(keys: Sequence[str | None]) -> list[Link]:

@@ -88,7 +88,8 @@ def _mask(scores: Array, cleaning: masks.Cleaning, geometry: Geometry | None, ro
     larger = abs(float(np.linalg.det(geometry.matrix[row][:3, :3])))
     smallest = tuple(round(each * larger) for each in cleaning.smallest)
     shape = geometry.shape[row].tolist()
-    return masks.clean_slabs(lambda slab: slab_as_read(scores, geometry, row, slab), shape, replace(cleaning, smallest=smallest))
+    scaled = replace(cleaning, smallest=smallest)
+    return masks.clean_slabs(lambda slab: slab_as_read(scores, geometry, row, slab), shape, scaled, _spacing(geometry, row))
 
 
 def _spacing(geometry: Geometry | None, row: int) -> SpacingMm | None:

@@ -20,7 +20,7 @@ import safetensors.torch
 from medloop.evaluation import calibration, decisions
 from medloop.evaluation.calibration import Calibrator
 from medloop.evaluation.decisions import Decision
-from medloop.families import _joint_tuning, _quality, _trainings
+from medloop.families import _joint_solid, _joint_tuning, _quality, _trainings
 from medloop.families._begun import begun
 from medloop.families._finding import Finder
 from medloop.families._folds import folds
@@ -135,7 +135,7 @@ def _folds(job: FitJob, settings: Settings) -> Integers:
         )
         return np.where(found == 0, 0, -1) if alone else found
     if known.all():
-        return folds(target, job.values, job.groups, job.recipe.seed, settings.folds)
+        return job.folds(settings.folds)
     folds(target, job.values[known], job.groups[known], job.recipe.seed, settings.folds)
     if target.kind not in (TargetKind.BINARY, TargetKind.MULTICLASS):
         return folds(_places(job), known.astype(np.int64), job.groups, job.recipe.seed, settings.folds)
@@ -156,7 +156,8 @@ def _finder(job: FitJob, settings: Settings, oof: Scores, finder: Finder) -> tup
         known = job.further[target.name]
         if target.kind is TargetKind.MASKS and oof.masks is not None:
             cases = oof.mask_cases(known, rows)  # type: ignore[arg-type]
-            cleaning = masks.learn_cleaning(cases)
+            spacings = _joint_solid.spacings(job)
+            cleaning = masks.learn_cleaning(cases, [spacings[at] for at in cases.known])
             finder = dataclasses.replace(finder, masks=cleaning)
             qualities["masks"] = {"dice": cleaning.after, "before": cleaning.before, "cleaning": cleaning.to_json()}
             if job.cache is not None:
@@ -190,8 +191,9 @@ def _cleaned(job: FitJob, target: Target, known: Masks, oof: Scores, cleaning: m
     draft = path.with_suffix(".part")
     count, _, *shape = oof.masks.shape
     room = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(count, *shape))
+    spacings = _joint_solid.spacings(job)
     for at in range(count):
-        room[at] = masks.clean(np.asarray(oof.masks[at]), cleaning) if oof.there[at] else UNKNOWN
+        room[at] = masks.clean(np.asarray(oof.masks[at]), cleaning, spacings[at]) if oof.there[at] else UNKNOWN
     room.flush()
     del room
     return draft.replace(path)

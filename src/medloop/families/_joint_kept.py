@@ -27,7 +27,7 @@ from medloop.types import Array, Integers
 from medloop.version import VERSION
 
 TARGETS = ("masks", "boxes")
-"""What heads may learn from kept maps; what is said of the case begins fitted to them anyway."""
+"""What heads learn from kept maps; the layer of the classes is fitted to them afterwards, once it is known where things are."""
 _AT_ONCE = 16
 
 
@@ -153,9 +153,17 @@ class Heads(torch.nn.Module):
 
     def answers(self, maps: Sequence[torch.Tensor], packed: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
         """As the network answers."""
-        picture = torch.empty((), device=packed.device).expand(len(packed), 1, *self._size)  # only its shape is asked for
-        found: dict[str, torch.Tensor] = self._net[0].answers(maps, picture, asked)
+        found: dict[str, torch.Tensor] = self._net[0].answers(maps, self._picture(packed), asked)
         return found
+
+    def features(self, packed: torch.Tensor) -> torch.Tensor:
+        """Pooled numbers as the network's, ``(N, 1, width)``."""
+        found: torch.Tensor = self._net[0].pooled(self.maps(packed), self._picture(packed))
+        return found
+
+    def _picture(self, packed: torch.Tensor) -> torch.Tensor:
+        """Only its shape is asked for."""
+        return torch.empty((), device=packed.device).expand(len(packed), 1, *self._size)
 
 
 def still(augmentation: Augmentation, size: Sequence[int]) -> Augmentation:

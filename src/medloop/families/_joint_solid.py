@@ -11,14 +11,14 @@ import numpy as np
 from medloop.errors import InputError
 from medloop.families._job import FitJob
 from medloop.networks.solid_spec import SolidSpec
-from medloop.types import Floats, Json
+from medloop.types import Floats, Json, SpacingMm
 
 SLICES, SOLID = "slices", "solid"
 PLAN: Mapping[str, Json] = {"batch": 1, "rate": 2e-3, "head_rate": 1.0, "layer_decay": 1.0, "frozen": 0}
 """It begins at random: every layer learns, and alike."""
 _WHOLE, _CELLS = 2**18, 32
 """Cells of a volume that goes through whole; cells a side of the windows that larger ones are seen in."""
-_OF_SLICES = ("backbone", "stages", "side", "level", "from", "width", "context")
+_OF_SLICES = ("backbone", "stages", "side", "level", "from", "width", "context", "fine")
 
 
 def spec(said: Mapping[str, Json], job: FitJob) -> SolidSpec | None:
@@ -33,7 +33,10 @@ def spec(said: Mapping[str, Json], job: FitJob) -> SolidSpec | None:
     usual = SolidSpec(channels=job.arrays.shape[0])
     z, y, x = map(int, said.get("reduce", _even(voxels_mm(job))))
     filters, levels = int(said.get("filters", usual.filters)), int(said.get("levels", usual.levels))
-    return replace(usual, filters=filters, levels=levels, reduce=(z, y, x))
+    blocks = tuple(map(int, said.get("blocks", ())))
+    if blocks and len(blocks) != levels:
+        raise _refused(f"{levels} levels, and blocks of {len(blocks)}", "One number of blocks for each level.")
+    return replace(usual, filters=filters, levels=levels, reduce=(z, y, x), blocks=blocks)
 
 
 def patch(net: SolidSpec, shape: Sequence[int]) -> list[int]:
@@ -49,6 +52,12 @@ def voxels_mm(job: FitJob) -> Floats:
     place = job.geometry.select(np.asarray(job.train, np.int64))
     old = place.spacing_mm[:, ::-1, None]  # of x, y, z, as the matrix counts them
     return np.asarray(np.linalg.norm(old * place.matrix[:, :3, :3], axis=1)[:, ::-1])
+
+
+def spacings(job: FitJob) -> list[SpacingMm | None]:
+    """The same of each case, None where unknown."""
+    rows = voxels_mm(job)
+    return [(float(z), float(y), float(x)) if np.isfinite((z, y, x)).all() else None for z, y, x in rows]
 
 
 def _even(voxels: Floats) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from medloop.families import _begun
 from medloop.families._begun import Begun
 from medloop.families._heads import standardised
 from medloop.families._job import FitJob
-from medloop.families._joint_kept import Heads, Kept, KeptTruth, Order
+from medloop.families._joint_kept import TARGETS, Heads, Kept, KeptTruth, Order
 from medloop.families._joint_scores import Scores
 from medloop.families._joint_truth import Changes, Known, Views
 from medloop.families._joint_tuning import Settings, windows_each
@@ -24,7 +25,7 @@ from medloop.families._windows import chunks, through
 from medloop.learning import devices, stages
 from medloop.learning.lesson import Cases, Lesson, Trained
 from medloop.learning.plan import Plan
-from medloop.networks import costs, losses
+from medloop.networks import backbones, costs, losses
 from medloop.networks.joint import Joint, Shared
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
@@ -105,23 +106,29 @@ class Ground:
         }
         return tuple(name for name, wanted in asked.items() if wanted)
 
-    def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Multitask, Trained]:
-        """A network that learnt from the rows ``seen``; on all of them perhaps from where the training before it ended.
+    def trained(
+        self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str, until: float = math.inf
+    ) -> tuple[Multitask, Trained]:
+        """A network that learnt from the rows ``seen``, until then; on all of them perhaps from where the training before it ended.
 
         Those ``held`` are not looked at.
         """
         before = self._learnt if self.settings.last < 1 and not len(held) else None
         net = self._learnt = copy.deepcopy(before or self.net)
         if self.kept is not None:
-            return net, stages.train_one(self._of_heads(net, self.kept, seen, plan, folder, label))
+            lesson = self._of_heads(net, self.kept, seen, plan, folder, label)
+            trained = stages.train_one(dataclasses.replace(lesson, deadline=until))
+            self._decide(net, self.kept, seen)
+            return net, trained
         if before is None:
             self._begin(net, seen)
         course = stages.STAGES if self.settings.staged else stages.JOINT
 
-        def lesson(stage: stages.Stage, part: Plan) -> Lesson:
-            return self._lesson(net, seen, part, tuple(name for name in self.targets if name in stage.targets), folder, label)
+        def staged(stage: stages.Stage, part: Plan) -> Lesson:
+            targets = tuple(name for name in self.targets if name in stage.targets)
+            return dataclasses.replace(self._lesson(net, seen, part, targets, folder, label), deadline=until)
 
-        return net, stages.train(lesson, course, plan, self.targets)
+        return net, stages.train(staged, course, plan, self.targets)
 
     def keep(self) -> None:
         """Compute the maps that all trainings share."""
@@ -178,12 +185,12 @@ class Ground:
 
     def _of_heads(self, net: Multitask, kept: Kept, seen: Integers, plan: Plan, folder: Path | None, label: str) -> Lesson:
         """What heads learn from kept maps."""
-        items = kept.items(seen)
+        items, targets = kept.items(seen), tuple(name for name in self.targets if name in TARGETS)
         return dataclasses.replace(
-            self._lesson(Heads(net, kept), seen, plan, self.targets, folder, label),
+            self._lesson(Heads(net, kept), seen, plan, targets, folder, label),
             train=Cases(images=kept, rows=items, targets=items),
             seen=0,
-            augment=KeptTruth(kept, self._changes(self.targets)),
+            augment=KeptTruth(kept, self._changes(targets)),
             order=Order(len(seen), kept.count, self.job.recipe.seed),
         )
 
@@ -230,16 +237,28 @@ class Ground:
         """The heads' numbers on one scale, and the layer of the classes fitted to what the network says as it is."""
         if not {"classes", "measures", "embedding"} & set(self.targets):
             return
-        shown = np.unique(np.linspace(0, len(self.job.train) - 1, min(len(self.job.train), _SHOWN)).astype(int))
+        shown = _some(np.arange(len(self.job.train)))
         if self._first is None:
             self._first = self._features(shown)
         chosen = np.isin(shown, seen)
-        features = torch.from_numpy(self._first[chosen].astype(np.float32)).clone()
+        self._fit(net, torch.from_numpy(self._first[chosen].astype(np.float32)).clone(), shown[chosen], seen)
+
+    def _decide(self, net: Multitask, kept: Kept, seen: Integers) -> None:
+        """The layer of the classes, fitted to all kept views of the cases whose class is known."""
+        items = kept.items(_some(seen[self.job.class_known[seen]])) if self.settings.classes else np.empty(0, np.int64)
+        if not len(items):
+            return
+        heads = Heads(net, kept).eval()
+        with torch.no_grad():
+            parts = [heads.features(torch.from_numpy(kept.take(items[cut]))) for cut in chunks(len(items), _AT_ONCE)]
+        self._fit(net, torch.cat(parts), items // kept.count, seen)
+
+    def _fit(self, net: Multitask, features: torch.Tensor, rows: Integers, seen: Integers) -> None:
+        """``features``: ``(m, S, width)`` of these rows."""
         net.learn_levels(features)
-        loss, usable = self._loss(seen), self.job.class_known[shown[chosen]]
+        loss, usable = self._loss(seen), self.job.class_known[rows]
         if loss is not None and self.known.classes is not None and usable.any():
-            values = torch.from_numpy(self.known.classes[shown[chosen]][usable])
-            fit_head(net.answer, features[torch.from_numpy(usable)], values, loss)
+            fit_head(net.answer, features[torch.from_numpy(usable)], torch.from_numpy(self.known.classes[rows][usable]), loss)
 
     def _features(self, rows: Integers) -> Floats:
         """``(m, S, width)`` float16 of each case (of its middle window): what the network says before it learns."""
@@ -259,12 +278,19 @@ def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
     make = Multitask
     if settings.solid is None:
         backbone = _begun.backbone(settings.backbone, settings.source, found, job)
+        if settings.net.context and not settings.source:
+            backbones.centre(backbone, 2 * settings.net.context + 1)
     else:
         volumes = registry.part("networks", "solid")  # it brings MONAI, which takes seconds
         make, backbone = volumes.Solid, volumes.build(settings.solid)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.recipe.seed)
         return make(backbone, settings.net)
+
+
+def _some(rows: Integers) -> Integers:
+    """These, or as many as say enough, evenly taken."""
+    return np.asarray(rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SHOWN)).astype(int))])
 
 
 def _few(shape: Sequence[int]) -> int:

@@ -4,14 +4,15 @@
 ``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
 ``network``       ``slices`` (volumes go slice by slice through a pretrained network) or ``solid`` (it sees volumes as volumes)
 ``filters``       of the solid one: channels of its first maps; ``levels``: how many maps there are; ``reduce``: voxels
-                  ``[z, y, x]`` of which the mean is one that it sees (see `SolidSpec`)
+                  ``[z, y, x]`` of which the mean is one that it sees; ``blocks``: of convolutions at each level (see `SolidSpec`)
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
 ``context``       neighbours of a slice, each side, that it is seen with (volumes)
+``fine``          whether masks are also made from the pixels themselves, not from maps of half their size alone (usual for volumes)
 ``patch``         largest ``[z, y, x]`` that goes through the network at once, 0 for the whole side; the rest is seen in windows
 ``kept``          changed views of each picture whose maps are kept on disk, for heads to learn from while the backbone stands
-                  still; 0: the whole network learns
+                  still, and for the classes afterwards; 0: the whole network learns
 ``views``         flipped and turned views that answers are averaged over: 1, 2, 4, 8
 ``joint``         how losses are joined: ``fixed``, ``uncertainty``, ``gradients`` (see `medloop.networks.joint`)
 ``weights``       a table: how much each target counts
@@ -30,7 +31,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +64,14 @@ _OF_THE_CASE, _OF_NEIGHBOURS = 0.2, 0.1
 _WEIGHED = ("classes", "masks", "boxes", "measures", "image", "embedding", "rules", "neighbours")
 _CLASSES = "classes"
 _LOOK = 0.6
-"""What an answer costs of what learning from a case does, in halves."""
+_LOOK_AT_PICTURES = 3.0
+"""What an answer costs of what learning from a case does, in halves; where learning is from kept maps and answers from pictures."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
 _WINDOWS, _FEW_WINDOWS = 8, 96
 """Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
 _LARGEST_SIDE = 512
+_SLAB = 2
+"""What is so many times as wide as deep is a slab."""
 _STAGES, _FOR_BOXES = (0, 1, 2, 3), (2, 3, 4)
 """Without the deepest blocks, which cost half of the time on small pictures and learn them by heart. Boxes alone need no fine maps,
 but sight that reaches far."""
@@ -79,7 +83,8 @@ _DEEP, _DEEP_SIDE = 16, 128
 class Settings:
     """Everything that decides how a network of several targets is trained. ``classes``: whether the dataset's own target is learnt;
     ``further``: the structured targets that are. ``solid``: the network that sees volumes as volumes, instead of ``backbone``.
-    ``epochs_open``: the recipe leaves open how many epochs there are."""
+    ``told``: the share of the training cases whose class is known. ``epochs_open``: the recipe leaves open how many epochs there
+    are."""
 
     classes: bool
     further: tuple[Target, ...]
@@ -97,6 +102,7 @@ class Settings:
     augmentation: Augmentation
     plan: Plan
     folds: int
+    told: float
     epochs_open: bool
 
     @property
@@ -105,8 +111,15 @@ class Settings:
         return _FURTHER if self.folds == HELD_OUT else 1.0
 
     @property
+    def watched(self) -> bool:
+        """Networks are asked about the cases that are held out only once they have learnt."""
+        return False
+
+    @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
+        if self.kept:
+            return _LOOK_AT_PICTURES * self.views + (_LOOK * self.kept * self.folds * self.told if self.classes else 0)
         return _LOOK * (self.views + 1)
 
     def of(self, kind: TargetKind) -> Target | None:
@@ -142,7 +155,7 @@ class Settings:
         """What it is made of."""
         if self.solid is not None:
             made = self.solid.to_json()
-            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce")}
+            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce", "blocks")}
         return {
             "network": _joint_solid.SLICES,
             "backbone": self.backbone.name,
@@ -151,6 +164,7 @@ class Settings:
             "level": self.backbone.level,
             "width": self.net.width,
             "context": self.net.context,
+            "fine": self.net.fine > 0,
         }
 
 
@@ -177,23 +191,25 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     patch = _patch(said.get("patch"), job, further, solid)
     training = (_joint_solid.PLAN if solid else {}) | said.get("training", {})
     backbone = _backbone(said, job, patch, (classes, further), begun)
+    kept = _kept(said, job, (classes, further), patch, backbone)
     return Settings(
         classes=classes,
         further=further,
         source=str(said.get("from", "")),
         backbone=backbone,
         solid=solid,
-        net=_net(said, job, classes, further),
+        net=dataclasses.replace(_net(said, job, classes, further), guided=classes and kept > 0),
         patch=patch,
-        kept=_kept(said, job, (classes, further), patch, backbone),
+        kept=kept,
         views=int(said.get("views", 4 if job.arrays.colour and job.arrays.shape[1] == 1 else 1)),
         joint=_joint(said, further),
         staged=bool(said.get("staged", False)),
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
-        augmentation=_augmentation(said, job),
+        augmentation=_augmentation(said, job, patch),
         plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
         folds=_folds(said, classes),
+        told=float(job.class_known.mean()),
         epochs_open="epochs" not in said.get("training", {}),
     )
 
@@ -274,6 +290,7 @@ def _net(said: Mapping[str, Json], job: FitJob, classes: bool, further: tuple[Ta
         dropout=float(usual["dropout"]),
         width=int(said.get("width", 64)),
         context=_context(said, job),
+        fine=_fine(said, job, kinds),
     )
 
 
@@ -290,6 +307,13 @@ def _joint(said: Mapping[str, Json], further: tuple[Target, ...]) -> JointSpec:
 def _context(said: Mapping[str, Json], job: FitJob) -> int:
     sliced = job.arrays.shape[1] > 1 and said.get("network") != _joint_solid.SOLID
     return int(said.get("context", 1)) if sliced else 0
+
+
+def _fine(said: Mapping[str, Json], job: FitJob, kinds: Collection[TargetKind]) -> int:
+    """Channels of the pixels that masks are made from."""
+    sliced = said.get("network") != _joint_solid.SOLID and TargetKind.MASKS in kinds
+    fine = sliced and said.get("fine", job.arrays.shape[1] > 1)
+    return job.arrays.shape[0] * (1 + 2 * _context(said, job)) if fine else 0
 
 
 def _patch(said: Any, job: FitJob, further: tuple[Target, ...], solid: SolidSpec | None) -> Patch:
@@ -312,21 +336,23 @@ def _folds(said: Mapping[str, Json], classes: bool) -> int:
 def _kept(
     said: Mapping[str, Json], job: FitJob, asked: tuple[bool, tuple[Target, ...]], patch: Patch, backbone: BackboneSpec
 ) -> int:
-    """Views of each picture whose maps are kept; as many as is worth while for pictures of which only masks and boxes are learnt.
+    """Views of each picture whose maps are kept; as many as is worth while for pictures of which masks or boxes are learnt.
 
     Raises `InputError` where the recipe asks for them and something else is learnt as well.
     """
     classes, further = asked
     kinds = {each.kind for each in further}
-    more = [name for name in ("reconstruct", "similarity", "rules", "staged") if said.get(name)]
+    more = [name for name in ("reconstruct", "similarity", "rules", "staged", "fine") if said.get(name)]
+    more += ["joint"] if classes and said.get("joint", "fixed") != "fixed" else []
     whole = job.arrays.shape[1] == 1 and not any(patch)
-    fit = whole and not classes and not more and kinds <= {TargetKind.MASKS, TargetKind.BOXES}
+    fit = whole and not more and bool(kinds) and kinds <= {TargetKind.MASKS, TargetKind.BOXES}
     if "kept" in said:
         if said["kept"] and not fit:
             raise InputError(
                 "bad-recipe",
                 got=f"kept = {said['kept']}: maps are to be kept, and more is learnt than masks and boxes of whole pictures.",
-                allowed='targets = ["masks"], ["boxes"] or both, of flat pictures, without staged, rules and helpers.',
+                allowed="Masks, boxes or both of flat pictures, with classes or without; no measures, staged, rules or helpers; "
+                "with classes no joint but fixed.",
                 fix="Leave kept out.",
             )
         return int(said["kept"])
@@ -345,12 +371,16 @@ def _loss(job: FitJob) -> dict[str, Json]:
     return {"smoothing": 0.05, "weighting": 1.0}
 
 
-def _augmentation(said: Mapping[str, Json], job: FitJob) -> Augmentation:
+def _augmentation(said: Mapping[str, Json], job: FitJob, patch: Patch) -> Augmentation:
+    """Slabs are not tilted: a tilt of a few degrees takes all but their middle out of what is known."""
     if "augmentation" in said:
         return Augmentation.from_json(said["augmentation"])
     arrays = job.arrays
     classes = [*job.dataset.target.classes, *(name for truth in job.dataset.further for name in truth.target.classes)]
     usual = augment.default(colour=arrays.colour, volume=arrays.shape[1] > 1, binary=arrays.binary, classes=classes)
+    deep, high, wide = (part or side for part, side in zip(patch, arrays.shape[1:], strict=True))
+    if _SLAB * deep < max(high, wide):
+        usual = dataclasses.replace(usual, tilt=0.0)
     light = dataclasses.replace(usual, blur=0.0, sharpen=0.0, gamma=0.0, noise=0.0, shift=min(usual.shift, _SHIFT))
     return dataclasses.replace(light, brightness=min(usual.brightness, _BRIGHTNESS), contrast=min(usual.contrast, _CONTRAST))
 
@@ -365,6 +395,10 @@ def _head(value: Mapping[str, Json]) -> object:
 
 def _parts(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(_wanted.whole(0).good(each) for each in value)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_wanted.whole(0).good(each) for each in value)
 
 
 def _weights(value: Any) -> bool:
@@ -389,6 +423,7 @@ WANTED: Mapping[str, Wanted] = {
     "filters": _wanted.whole(4),
     "levels": _wanted.whole(2),
     "reduce": Wanted("three whole numbers [z, y, x], 1 or more", lambda value: _parts(value) and 0 not in value),
+    "blocks": Wanted("a list of whole numbers such as [1, 2, 2], one for each level", _counts),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),
@@ -396,6 +431,7 @@ WANTED: Mapping[str, Wanted] = {
     "head": _tuning.table(_head, "{dropout = 0.2}"),
     "width": _wanted.whole(8),
     "context": _wanted.whole(0),
+    "fine": _wanted.yes_or_no(),
     "patch": Wanted("three whole numbers [z, y, x], 0 for the whole side", _parts),
     "kept": _wanted.whole(0),
     "views": Wanted(f"one of {', '.join(map(str, TURNS))}", lambda value: value in TURNS and not isinstance(value, bool)),

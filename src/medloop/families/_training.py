@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,8 +133,10 @@ class Ground:
         """Of raw scores."""
         return self.settings.classifier.columns
 
-    def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[Classifier, Trained]:
-        """A network that learnt from the rows ``seen``; those ``held`` are only looked at, for its history."""
+    def trained(
+        self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str, until: float = math.inf
+    ) -> tuple[Classifier, Trained]:
+        """A network that learnt from the rows ``seen``, until then; those ``held`` are only looked at, for its history."""
         job, target = self.job, self.job.dataset.target
         if plan.kept == "best":
             aside = folds(target, self.values[seen], job.groups[seen], job.recipe.seed + 1, _ASIDE) == 0
@@ -157,6 +160,7 @@ class Ground:
             about=self.settings.to_parameters(),
             device=job.device,
             folder=folder,
+            deadline=until,
             clock=job.clock,
             tell=job.tell,
             label=label,

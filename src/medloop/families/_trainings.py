@@ -3,6 +3,9 @@
 Every fold is trained for as many epochs as the time allows (or the recipe says), then a last network on all training cases, in just
 the same way: what the folds say of unseen cases is said of it too. Nothing is chosen by looking at a fold that is held out. What is
 finished is kept in the cache until the end, so that a run that was killed goes on where it was.
+
+Where the recipe leaves the epochs open the deadline is kept: a training that comes to the end of its part of the time ends with the
+epochs that it has, and those after it learn no longer.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from medloop.types import Floats, Integers, Json
 from medloop.workspace import write_json
 
 N = TypeVar("N")
-_EXPORT_S, _TRAINING_S = 4.0, 1.5
+_EXPORT_S, _TRAINING_S = 4.0, 0.5
 _USED, _LATE = 0.85, 1.15
+_LEAST_EPOCHS = 1.5
 _LOOKING = 0.5
 
 
@@ -45,6 +49,11 @@ class Asked(Protocol):
     @property
     def last(self) -> float:
         """Of these epochs, those of the last training; below 1 where it goes on from the one before."""
+        ...
+
+    @property
+    def watched(self) -> bool:
+        """Whether networks are asked about the cases that are held out after every epoch."""
         ...
 
     @property
@@ -71,8 +80,10 @@ class Ground(Protocol[N]):
         """Of raw scores."""
         ...
 
-    def trained(self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str) -> tuple[N, Trained]:
-        """A network that learnt from the rows ``seen``; those ``held`` are only looked at, for its history."""
+    def trained(
+        self, seen: Integers, held: Integers, plan: Plan, folder: Path | None, label: str, until: float = math.inf
+    ) -> tuple[N, Trained]:
+        """A network that learnt from the rows ``seen``, until then; those ``held`` are only looked at, for its history."""
         ...
 
     def scores(self, net: N, rows: Integers) -> Floats:
@@ -113,7 +124,7 @@ class Work(Generic[N]):
                 net, trained = self.train(np.flatnonzero(self.fold != number), held, number)
                 raw[held] = self.ground.scores(net, held)
                 rows += history(trained, number)
-                if number == 0 and self._begin_again(self.ground.job.clock() - start):
+                if number == 0 and self._begin_again(self.ground.job.clock() - start, trained):
                     break
             else:
                 return raw, rows
@@ -122,8 +133,10 @@ class Work(Generic[N]):
         """One training, kept where it stands."""
         label = f"training, fold {name + 1} of {self.count}" if isinstance(name, int) else "training on all"
         plan = self.plan if isinstance(name, int) else self._last()
-        net, trained = self.ground.trained(seen, held, plan, self.folder, label)
-        self.plan = dataclasses.replace(self.plan, at_once=trained.plan.at_once)
+        net, trained = self.ground.trained(seen, held, plan, self.folder, label, self._until(name))
+        self.plan = dataclasses.replace(self.plan, at_once=trained.plan.at_once, stop_after=trained.plan.stop_after)
+        if trained.stopped == "deadline":
+            self.ground.job.tell.say(f"Time is up: {label} ends after {len(trained.history)} of {plan.epochs} epochs.")
         return net, trained
 
     def fixed(self) -> float:
@@ -133,9 +146,7 @@ class Work(Generic[N]):
 
     def epoch(self) -> float:
         """Seconds of one epoch in every fold and in the last training."""
-        share = self._last().epochs / self.plan.epochs
-        seen = (self.count + share) * len(self.fold) - int((self.fold >= 0).sum())
-        return (seen + _LOOKING * len(self.fold)) * self._each
+        return (self._load() + (_LOOKING * len(self.fold) if self.ground.settings.watched else 0)) * self._each
 
     @property
     def count(self) -> int:
@@ -146,6 +157,24 @@ class Work(Generic[N]):
         """Of the training on all; where nothing was held out there is none before it."""
         share = self.ground.settings.last if self.count else 1.0
         return dataclasses.replace(self.plan, epochs=math.ceil(share * self.plan.epochs))
+
+    def _load(self, first: int = 0) -> float:
+        """Cases that the trainings from this fold on learn from, for each epoch of a fold."""
+        folds = sum(len(self.fold) - int((self.fold == number).sum()) for number in range(first, self.count))
+        return folds + len(self.fold) * self._last().epochs / self.plan.epochs
+
+    def _until(self, name: int | str) -> float:
+        """When this training must end: a little more than its part of what is left, the last one with all of it. One epoch is the
+        least, however long it takes."""
+        job = self.ground.job
+        if not self.ground.settings.epochs_open or self.plan.epochs == 1:
+            return math.inf
+        left = job.deadline - job.clock() - _EXPORT_S
+        if isinstance(name, int):
+            rest = self._load(name + 1)
+            own = _LATE * (self._load(name) - rest)
+            left *= own / (own + rest)
+        return job.clock() + max(left, _LEAST_EPOCHS * len(self.fold) * self._each)
 
     @property
     def _each(self) -> float:
@@ -167,18 +196,22 @@ class Work(Generic[N]):
         return max(1, min(settings.plan.epochs, int((_USED * left - self.fixed()) / self.epoch())))
 
     def _settle(self, epochs: int) -> None:
-        self.plan = dataclasses.replace(self.plan, epochs=epochs)
+        self.plan = dataclasses.replace(self.plan, epochs=epochs, stop_after=self.ground.settings.plan.stop_after)
         if self.folder is not None and self.ground.settings.epochs_open:
             write_json(self.folder / "epochs.json", epochs)
 
-    def _begin_again(self, seconds: float) -> bool:
-        """Whether the first fold took so long that all would be late; then there are fewer epochs from now on."""
-        job, most = self.ground.job, self.plan.epochs
-        left = job.deadline - job.clock()
-        if not self.ground.settings.epochs_open or most == 1 or seconds * self.count < _LATE * left:
+    def _begin_again(self, seconds: float, first: Trained) -> bool:
+        """Whether the first fold was ended by the clock, or took so long that all would be late, and half as many epochs can still
+        be learnt to their end; then there are fewer from now on."""
+        job, most, learnt = self.ground.job, self.plan.epochs, len(first.history)
+        left, whole, rest = job.deadline - job.clock(), self._load(), self._load(1)
+        on_time = first.stopped != "deadline" and seconds * rest < _LATE * left * (whole - rest)
+        if not self.ground.settings.epochs_open or most == 1 or on_time:
             return False
-        share = _USED * left / (seconds * (self.count + 1))
-        self._settle(max(1, min(most - 1, int(most * share))))
+        fewer = max(1, min(most - 1, int(learnt * _USED * left * (whole - rest) / (seconds * whole))))
+        if 2 * fewer < learnt:
+            return False
+        self._settle(fewer)
         job.tell.say(f"A fold took {seconds:.0f} s: {self.plan.epochs} epochs instead of {most}, from the start.")
         return True
 

@@ -83,6 +83,11 @@ class Settings:
         return 1.0
 
     @property
+    def watched(self) -> bool:
+        """The history tells how well the network does on the cases that are held out."""
+        return True
+
+    @property
     def looks(self) -> float:
         """How often networks are asked about each case without learning from it."""
         return 0.0 if self.still else 3.0 * self.classifier.views

@@ -19,6 +19,7 @@ class Said:
     site: str | None = None
     split: Split | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    prior: str | None = None
 
 
 def case_of(ref: ImageRef, said: Said | None = None) -> Case:
@@ -37,6 +38,7 @@ def case_of(ref: ImageRef, said: Said | None = None) -> Case:
         site=site,
         given_split=said.split,
         attributes=tuple(sorted(attributes.items())),
+        prior=None if said.prior == ref.name else said.prior,
     )
 
 

@@ -20,7 +20,10 @@ SCORING = ("score_weight", "validation_weight")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """A table understood: which column names the images, its cells (``named``) and their matches, what the other columns are."""
+    """A table understood: which column names the images, its cells (``named``) and their matches, what the other columns are.
+
+    ``priors``: the images of earlier studies that a column names, row by row; empty without such a column.
+    """
 
     sheet: Sheet
     identity: str
@@ -29,6 +32,7 @@ class Reading:
     roles: dict[str, str]
     profiles: dict[str, Profile]
     layout: Layout
+    priors: tuple[Match | None, ...] = ()
 
 
 def sentence(reading: Reading, cases: Sequence[Case]) -> str:
@@ -76,4 +80,9 @@ def _read_as(role: str) -> str:
         return "not used (acquisition)"
     if role in SCORING:
         return "not used (scoring of a challenge)"
-    return {"group": "group (kept together)", "patient": "patient (kept together)", "split": "given split"}.get(role, role)
+    return {
+        "group": "group (kept together)",
+        "patient": "patient (kept together)",
+        "split": "given split",
+        "prior": "earlier study",
+    }.get(role, role)

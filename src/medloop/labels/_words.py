@@ -21,6 +21,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "group": ("lesion", "lesion_id", "group", "group_id", "nodule_id"),
     "study": ("study", "study_id", "study_uid", "study_instance_uid", "accession", "accession_number", "exam", "exam_id",
               "visit_id"),
+    "prior": ("prior", "prior_id", "prior_image", "prior_study", "prior_scan", "prior_exam", "previous", "previous_image",
+              "previous_study", "previous_scan", "previous_exam"),
     "split": ("split", "set", "subset", "partition", "dataset", "fold", "phase", "usage"),
     "site": ("site", "hospital", "centre", "center", "institution", "clinic", "site_id"),
     "scanner": ("scanner", "manufacturer", "vendor", "device"),

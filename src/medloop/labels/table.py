@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest, *, learn
     group = _column(sheet, request.group, "--group") if request.group else None
     profiles = {name: profile(name, sheet.column(name)) for name in sheet.columns if name != identity}
     _not_twice(identity, named, group)
-    roles = {name: role for name, each in profiles.items() if name not in named and (role := _role(each))}
+    roles = {name: role for name, each in profiles.items() if name not in named and (role := _role(each, matcher))}
     if group is not None and group != identity:
         roles = {name: role for name, role in roles.items() if role != "group"} | {group: _group_role(group, roles)}
     roles = _once(roles)
@@ -129,7 +130,9 @@ def _understood(sheet: Sheet, matcher: Matcher, request: SourceRequest, *, learn
     roles = {name: role for name, role in roles.items() if name not in layout.columns}
     if group == identity:
         roles = roles | {identity: "group"}
-    return Reading(sheet, identity, sheet.column(identity), matches, roles, profiles, layout)
+    prior = next((name for name, role in roles.items() if role == "prior"), None)
+    priors = () if prior is None else tuple(matcher.find(cell) if cell else None for cell in profiles[prior].cells)
+    return Reading(sheet, identity, sheet.column(identity), matches, roles, profiles, layout, priors)
 
 
 def _not_twice(identity: str, named: Sequence[str], group: str | None) -> None:
@@ -154,7 +157,7 @@ def _once(roles: dict[str, str]) -> dict[str, str]:
     return {name: role for name, role in roles.items() if role not in seen and not seen.add(role)}  # type: ignore[func-returns-value]
 
 
-def _role(each: Profile) -> str | None:
+def _role(each: Profile, matcher: Matcher) -> str | None:
     """What a column means by its name, when its cells agree."""
     if each.key in (*ACQUISITION, *SCORING):
         return each.key
@@ -164,6 +167,8 @@ def _role(each: Profile) -> str | None:
     filled = [cell for cell in each.cells if cell]
     if role == "split":
         return role if is_split(each.cells) else None
+    if role == "prior":
+        return role if sum(bool(matcher.find(cell).found) for cell in filled) >= _SHARE * len(filled) else None
     if role == "sex":
         return role if sum(sex_of(each.name, cell) is not None for cell in filled) >= 0.9 * len(filled) else None
     if role == "age":
@@ -231,7 +236,9 @@ def _labelled(reading: Reading, refs: Sequence[ImageRef], aside: str) -> Labelle
                 problems.append(problem(None, ref.name, "no row of the table labels this image"))
             continue
         shared = len(reading.matches[row].found) > 1
-        cases.append(case_of(ref, _said(reading, row, shared=shared, split=splits[position])))
+        said = _said(reading, row, shared=shared, split=splits[position])
+        prior = reading.priors[row] if reading.priors else None
+        cases.append(case_of(ref, said if prior is None else replace(said, prior=_prior(prior, refs))))
         labels.append(_label(reading, row, ref))
         of.append(row)
     if not cases:
@@ -268,6 +275,8 @@ def _row_problems(reading: Reading, refs: Sequence[ImageRef]) -> list[dict[str, 
             found.append(problem(number, name, wrong[row]))
         elif reading.layout.values[row] is None:
             found.append(problem(number, name, "the label is empty"))
+        elif reading.priors and (prior := reading.priors[row]) is not None and _prior(prior, refs) is None:
+            found.append(problem(number, name, "its earlier study is no image that was found, or several; it has none"))
     return found
 
 
@@ -336,6 +345,11 @@ def _said(reading: Reading, row: int, *, shared: bool, split: Split | None) -> S
         split=(split_of(said["split"]) if "split" in said else None) if "split" in cells else split,
         attributes=tuple((name, text) for name, text in attributes.items() if text),
     )
+
+
+def _prior(match: Match, refs: Sequence[ImageRef]) -> str | None:
+    """The name of the one image of an earlier study."""
+    return refs[match.found[0]].name if len(match.found) == 1 else None
 
 
 def _label(reading: Reading, row: int, ref: ImageRef) -> Label:

@@ -21,6 +21,7 @@ from medloop.loop._structured import Judge
 from medloop.prepared import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
+from medloop.targets.rules import Rules
 from medloop.types import Dataset, Findings, Floats, Integers, Json, Prediction, Recipe
 
 SEARCH_SHARE = 0.78
@@ -114,7 +115,7 @@ def held_out(lesson: Lesson, clock: Clock) -> Outcome:
     judged = lesson.dataset.indices("test")
     with clock.stage("predict"), Judge(lesson.dataset, lesson.cache) as judge:
         prediction = lesson.answer(fitted, judged, judge)
-        structured = judge.tell(lesson.recipe.seed)
+        structured = judge.tell(lesson.recipe.seed, rules_of(fitted))
     return Outcome(
         protocol="held-out",
         fitted=fitted,
@@ -148,7 +149,7 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
             fitted = lesson.fit(everyone, last)
         tick(1)
         with clock.stage("predict"):
-            structured = judge.tell(lesson.recipe.seed)
+            structured = judge.tell(lesson.recipe.seed, rules_of(fitted))
     trials += [{"fold": "all", **trial} for trial in fitted.trials]
     return Outcome(
         protocol="out-of-fold",
@@ -159,6 +160,12 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
         trials=trials,
         structured=structured,
     )
+
+
+def rules_of(fitted: Fitted) -> Rules | None:
+    """What the model's answers are held against."""
+    found: Rules | None = getattr(fitted.model, "rules", None)
+    return found
 
 
 def unsaid(names: Sequence[str]) -> Prediction:

@@ -15,9 +15,11 @@ from medloop.errors import Unreadable
 from medloop.evaluation import detection, matching
 from medloop.evaluation.curves import Line
 from medloop.evaluation.evidence import Agreement, Overlay, StructuredEvidence
+from medloop.loop._growth import grown
 from medloop.loop._truth import truth_of
 from medloop.reporting import overlay
 from medloop.targets import masks
+from medloop.targets.rules import Rules
 from medloop.types import Dataset, Findings, Floats, Metric, Target, TargetKind, Truth, Violation
 
 _GROUPS = ("Worst cases", "Cases in the middle", "Best cases")
@@ -67,8 +69,12 @@ class Judge:
         arrays = {name: getattr(found, name) for name in _FIELDS if getattr(found, name) is not None}
         np.savez_compressed(self._file(row), **arrays)
 
-    def tell(self, seed: int = 0) -> tuple[StructuredEvidence, ...]:
-        """How good the answers are, target by target; targets of which no truth was known are left out."""
+    def tell(self, seed: int = 0, asked: Rules | None = None) -> tuple[StructuredEvidence, ...]:
+        """How good the answers are, target by target; targets of which no truth was known are left out.
+
+        ``asked``: rules, of which those of growth are checked now that all studies of a patient are known.
+        """
+        self._grow(asked)
         return tuple(self._evidence(told, number == 0, seed) for number, told in enumerate(self._told) if told.rows)
 
     def _truth(self, told: _Told, row: int) -> Findings | None:
@@ -101,6 +107,13 @@ class Judge:
             violations=self._broken() if first else (),
             unknown=len(told.unknown),
         )
+
+    def _grow(self, asked: Rules | None) -> None:
+        cases = {row: self._dataset.cases[row] for row in sorted(self._violations)}
+        rows = [(case.name, self._measures[row], self._violations[row]) for row, case in cases.items()]
+        priors = {case.name: case.prior for case in cases.values() if case.prior is not None}
+        found = grown(asked, [case.images[0] for case in cases.values()], rows, priors)
+        self._violations = {row: broken for row, (_, _, broken) in zip(cases, found, strict=True)}
 
     def _broken(self) -> tuple[tuple[str, Violation], ...]:
         names = {row: self._dataset.cases[row].name for row in sorted(self._violations)}

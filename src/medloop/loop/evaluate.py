@@ -110,23 +110,27 @@ class _Judged:
 
 
 def _answered(model: Model, dataset: Dataset, seen: Seen, means: Means, seed: int) -> tuple[Floats, tuple[StructuredEvidence, ...]]:
-    """Probabilities of the dataset's cases, and how good the masks, boxes and measures found in them are."""
-    predicted = answers(model, seen, means)
-    where = {name: row for row, name in enumerate(predicted.cases)}
-    probabilities = predicted.probabilities[[where[case.images[0].name] for case in dataset.cases]]
+    """Probabilities of the dataset's cases, and how good the masks, boxes and measures are that the same look finds in them."""
     arrays = seen.survey.arrays
     if not dataset.further or arrays is None:
-        return probabilities, ()
+        return _probabilities(model, dataset, seen, means), ()
     geometry = prepared.geometry_of(seen.survey, compute=means.compute, tell=means.tell)
     places, names = rows(dataset, seen.survey), [case.name for case in dataset.cases]
-    cache = means.workspace.cache
+    finder, cache, raw = cast(Finder, model), means.workspace.cache, list[Floats]()
     with Judge(dataset, cache) as judge:
-        stream = cast(Finder, model).find(
-            arrays, geometry, places, cases=names, compute=means.compute, cache=cache, tell=means.tell
-        )
+        stream = finder.find(arrays, geometry, places, cases=names, compute=means.compute, cache=cache, tell=means.tell)
         for row, found in enumerate(stream):
             judge.hear(row, found)
-        return probabilities, judge.tell(seed)
+            raw += [] if found.raw is None else [found.raw]
+        said = finder.answered(np.stack(raw), names).probabilities if raw else _probabilities(model, dataset, seen, means)
+        return said, judge.tell(seed, finder.rules)
+
+
+def _probabilities(model: Model, dataset: Dataset, seen: Seen, means: Means) -> Floats:
+    """``(N, K)``, in the order of the dataset."""
+    predicted = answers(model, seen, means)
+    where = {name: row for row, name in enumerate(predicted.cases)}
+    return np.asarray(predicted.probabilities[[where[case.images[0].name] for case in dataset.cases]])
 
 
 def _result(request: EvaluateRequest, place: Path, judged: _Judged, findings: Findings, folder: Path) -> EvaluateResult:

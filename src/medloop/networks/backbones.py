@@ -242,6 +242,21 @@ def _repeated(net: Any, given: State, wanted: State) -> State:
     return given
 
 
+def centre(backbone: Backbone, count: int) -> None:
+    """Let it begin with the middle one alone, as grey, of ``count`` slices that it is shown together, and learn of the others.
+
+    Repeated colour weights would begin with the mean of all: a picture blurred across slices.
+    """
+    first = backbone.net.pretrained_cfg["first_conv"]  # type: ignore[index]
+    with torch.no_grad():
+        for name in [first] if isinstance(first, str) else first:
+            weight = backbone.net.get_parameter(f"{name}.weight")
+            parts = weight.reshape(len(weight), count, -1, *weight.shape[2:])
+            middle = torch.zeros_like(parts)
+            middle[:, count // 2] = parts.sum(dim=1)
+            weight.copy_(middle.reshape(weight.shape))
+
+
 def _by_channel(values: Sequence[float], channels: int) -> torch.Tensor:
     """A number for each colour, ``(1, 3, 1, 1)``, or for each of the channels that take their weights."""
     return torch.tensor([values[each % _COLOURS] for each in range(channels or _COLOURS)]).reshape(1, -1, 1, 1)

@@ -6,14 +6,14 @@ A flat picture goes through the backbone as it is. A volume goes slice by slice,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from medloop.networks import necks
 from medloop.networks.classifier import Answer, ClassifierSpec
 from medloop.networks.heads.boxes import BoxHead
-from medloop.networks.heads.masks import MaskHead
+from medloop.networks.heads.masks import FineMaskHead, MaskHead
 from medloop.networks.heads.reconstruction import ImageHead
 from medloop.networks.heads.similarity import SimilarityHead
 from medloop.networks.pyramid import Pyramid, enlarged
@@ -34,6 +34,9 @@ class MultitaskSpec:
     every ``stride`` pixels. ``measures``: numbers. ``image``: whether the image itself is made up. ``embedding``: numbers of the
     place of a case among others of its kind, of which there are ``kinds``. ``regions``, ``join``, ``dropout``: of what is asked of
     the case, see `ClassifierSpec`. ``width``: of the pyramid. ``context``: neighbours of a slice, each side, that it is seen with.
+    ``guided``: whether what is asked of the case is also asked of each kind of tissue by itself, or else of each kind of finding,
+    where the network itself sees it. ``fine``: channels of the pixels, each slice with its neighbours, that masks are also made
+    from, 0: none.
     """
 
     columns: int = 0
@@ -49,6 +52,13 @@ class MultitaskSpec:
     dropout: float = 0.0
     width: int = 64
     context: int = 0
+    guided: bool = False
+    fine: int = 0
+
+    @property
+    def guide(self) -> tuple[str, ...]:
+        """The answer that says where to look for what is asked of the case."""
+        return (("masks",) if self.masks else ("centres",)) if self.guided else ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -86,7 +96,7 @@ class Multitask(torch.nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = backbone
-        self.pool = necks.Pool(backbone.channels, spec.regions)
+        self.pool = necks.Pool(backbone.channels, spec.regions, (spec.masks or spec.boxes) if spec.guided else 0)
         width = self.pool.width
         if spec.columns:
             self.answer = Answer(width, spec.of_case(spec.columns))
@@ -102,7 +112,8 @@ class Multitask(torch.nn.Module):
         self.pyramid = Pyramid(self.backbone.channels, self.backbone.reductions, spec.width)
         self._at, self._coarse = self.pyramid.nearest(spec.stride), self.pyramid.nearest(_IMAGE_STRIDE)
         if spec.masks:
-            self.masks = MaskHead(self.pyramid.widths[0], spec.masks)
+            width = self.pyramid.widths[0]
+            self.masks = FineMaskHead(width, spec.masks, spec.fine) if spec.fine else MaskHead(width, spec.masks)
         if spec.boxes:
             self.boxes = BoxHead(self.pyramid.widths[self._at], spec.boxes, spec.stride)
         if spec.image:
@@ -125,7 +136,7 @@ class Multitask(torch.nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pooled numbers of every slice, ``(N, S, width)``; a flat picture has one."""
-        return self._pooled(self.maps(pixels), pixels)
+        return self.pooled(self.maps(pixels), pixels)
 
     def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """What the backbone says of every slice, ``(N S, C_i, Y_i, X_i)``: what all answers share."""
@@ -134,10 +145,15 @@ class Multitask(torch.nn.Module):
 
     def answers(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor, asked: Collection[str]) -> dict[str, torch.Tensor]:
         """What is asked, from the maps of these pixels; little is cheaper than much."""
-        found = self._of_case(self._pooled(maps, pixels), asked) if set(asked) - _OF_PLACES else {}
-        if set(asked) & _OF_PLACES:
-            found |= self._of_places(maps, pixels, asked)
-        return found
+        of_case = bool(set(asked) - _OF_PLACES)
+        needed = {*asked, *(self.spec.guide if of_case else ())}
+        places = self._of_places(maps, pixels, needed) if needed & _OF_PLACES else {}
+        found = self._of_case(self._pooled(maps, pixels, self._guides(places)), asked) if of_case else {}
+        return found | {name: each for name, each in places.items() if name in asked}
+
+    def pooled(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
+        """`features`, from the maps of these pixels."""
+        return self._pooled(maps, pixels, self._guides(self._of_places(maps, pixels, self.spec.guide) if self.spec.guided else {}))
 
     def learn_levels(self, features: torch.Tensor) -> None:
         """Put the numbers that reach the heads on one scale, learnt from training features ``(N, S, width)``."""
@@ -161,7 +177,8 @@ class Multitask(torch.nn.Module):
         needed = {"masks": 0, "image": self._coarse, "centres": self._at, "sizes": self._at}
         levels, found = self.pyramid(maps, min(needed[name] for name in needed if name in asked)), {}
         if "masks" in asked:
-            found["masks"] = stacked(self.masks(levels[0], pixels.shape[-2:]), pixels)
+            shown = slices(pixels, self.spec.context) if self.spec.fine else pixels.shape[-2:]
+            found["masks"] = stacked(self.masks(levels[0], shown), pixels)
         if "centres" in asked:
             cells = [-(-int(side) // self.spec.stride) for side in pixels.shape[-2:]]
             centres, sizes = self.boxes(enlarged(levels[self._at], cells))
@@ -170,9 +187,17 @@ class Multitask(torch.nn.Module):
             found["image"] = stacked(self.image(levels[self._coarse]), pixels)
         return found
 
-    def _pooled(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
+    def _guides(self, places: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        """``(N S, G, y, x)`` from 0 to 1: where each kind is. What is asked of the case does not change what is said of places."""
+        if not self.spec.guided:
+            return None
+        if self.spec.masks:
+            return slices(places["masks"].detach().float().softmax(dim=1)[:, 1:], 0)
+        return slices(places["centres"].detach().float().sigmoid(), 0)
+
+    def _pooled(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor, guides: torch.Tensor | None) -> torch.Tensor:
         count = pixels.shape[2] if pixels.dim() == 5 else 1
-        pooled: torch.Tensor = self.pool(maps)
+        pooled: torch.Tensor = self.pool(maps, guides)
         return pooled.reshape(-1, count, self.pool.width)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medloop.networks.pyramid import enlarged
 from medloop.torch_compat import torch
 
 JOINS = ("mean", "attention", "gru")
@@ -18,17 +19,20 @@ _FLOOR = 1e-6
 class Pool(torch.nn.Module):
     """Maps ``(N, C_i, Y_i, X_i)`` to ``(N, width)``: mean and standard deviation of every channel over every region.
 
-    ``regions``: sides of grids laid over each map; ``(1, 2)`` is the whole map and its four quarters.
+    ``regions``: sides of grids laid over each map; ``(1, 2)`` is the whole map and its four quarters. ``guides``: how many further
+    regions there are, which are not the same in every picture.
     """
 
-    def __init__(self, channels: Sequence[int], regions: Sequence[int] = (1,)) -> None:
+    def __init__(self, channels: Sequence[int], regions: Sequence[int] = (1,), guides: int = 0) -> None:
         super().__init__()
         self.regions = tuple(regions)
-        self.width = 2 * sum(channels) * sum(side * side for side in self.regions)
+        self.width = 2 * sum(channels) * (sum(side * side for side in self.regions) + guides)
 
-    def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """``(N, width)`` float32."""
+    def forward(self, maps: Sequence[torch.Tensor], guides: torch.Tensor | None = None) -> torch.Tensor:
+        """``(N, width)`` float32. ``guides``: ``(N, G, Y, X)`` from 0 to 1, how much each place is of each of those regions."""
         found = [_moments(part) for each in maps for side in self.regions for part in _cut(each.float(), side)]
+        if guides is not None:
+            found += [_weighed(each.float(), enlarged(guides.float(), each.shape[-2:])) for each in maps]
         return torch.cat(found, dim=1)
 
 
@@ -49,6 +53,15 @@ def _moments(maps: torch.Tensor) -> torch.Tensor:
     mean = maps.mean(dim=(2, 3))
     variance = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3))
     return torch.cat([mean, (variance + _FLOOR).sqrt()], dim=1)
+
+
+def _weighed(maps: torch.Tensor, guides: torch.Tensor) -> torch.Tensor:
+    """``(N, C, Y, X)`` and ``(N, G, Y, X)`` to ``(N, 2 G C)``: means and deviations within each region; of one that is empty, 0."""
+    values, shares = maps.flatten(2).transpose(1, 2), guides.flatten(2)
+    shares = shares / (shares.sum(dim=2, keepdim=True) + _FLOOR)
+    mean = shares @ values
+    variance = (shares @ values.square() - mean.square()).clamp(min=0)
+    return torch.cat([mean, (variance + _FLOOR).sqrt()], dim=2).flatten(1)
 
 
 class Level(torch.nn.Module):

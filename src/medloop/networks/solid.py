@@ -79,7 +79,7 @@ class Solid(Multitask):
 
     def __init__(self, backbone: SolidBackbone, spec: MultitaskSpec) -> None:
         cannot = [name for name in spec.outputs if name not in _CAN]
-        if cannot or spec.regions != (1,) or spec.context:
+        if cannot or spec.regions != (1,) or spec.context or spec.guided:
             raise InputError(
                 "solid-network",
                 got=f"A network that sees whole volumes is asked for {', '.join(cannot) or 'regions or neighbours of slices'}.",
@@ -106,7 +106,8 @@ class Solid(Multitask):
         scores = self.masks(maps, size)
         return {"masks": scores if pixels.dim() == 5 else scores[:, :, 0]}
 
-    def _pooled(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor) -> torch.Tensor:
+    def _pooled(self, maps: Sequence[torch.Tensor], pixels: torch.Tensor, guides: torch.Tensor | None) -> torch.Tensor:
+        del guides
         pooled: torch.Tensor = self.pool([each.flatten(2, 3) for each in maps])
         return pooled[:, None]
 
@@ -129,6 +130,6 @@ def _whole(spec: SolidSpec, outputs: int) -> SegResNet:
         in_channels=spec.channels,
         out_channels=outputs,
         norm=("group", {"num_groups": _GROUPS}),
-        blocks_down=(1,) + (2,) * (spec.levels - 1),
+        blocks_down=spec.blocks or (1,) + (2,) * (spec.levels - 1),
         blocks_up=(1,) * (spec.levels - 1),
     )

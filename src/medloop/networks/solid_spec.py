@@ -11,19 +11,21 @@ from medloop.types import Json
 class SolidSpec:
     """``channels``: of the volumes. ``filters``: of the first maps, a multiple of 4; each of ``levels`` has twice those before it.
 
-    ``reduce``: voxels ``z, y, x`` of which the mean is one that the network sees.
+    ``reduce``: voxels ``z, y, x`` of which the mean is one that the network sees. ``blocks``: pairs of convolutions at each level;
+    empty: one at the first, two at each of the others.
     """
 
     channels: int = 1
     filters: int = 8
     levels: int = 4
     reduce: tuple[int, int, int] = (1, 1, 1)
+    blocks: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """As plain JSON."""
-        return asdict(self) | {"reduce": list(self.reduce)}
+        return asdict(self) | {"reduce": list(self.reduce), "blocks": list(self.blocks)}
 
     @staticmethod
     def from_json(saved: Json) -> SolidSpec:
         """Back from `to_json`."""
-        return SolidSpec(**{**saved, "reduce": tuple(saved["reduce"])})
+        return SolidSpec(**{**saved, "reduce": tuple(saved["reduce"]), "blocks": tuple(saved.get("blocks", ()))})

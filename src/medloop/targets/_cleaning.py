@@ -2,20 +2,23 @@
 
 Class k wins a voxel where its share ``p_k / (p_k + r)`` exceeds its threshold, r being the strongest of the others, each multiplied
 by ``(1 - t) / t`` of its own threshold t. With one class that is its probability against the threshold, and thresholds of 0.5 are
-the plain choice of the highest score. Then connected parts of a class with too few voxels go to the strongest of the others.
+the plain choice of the highest score. Then connected parts of a class with too few voxels go to the strongest of the others, and
+where parts that touch are to be told apart they are cut at their necks (`medloop.targets._apart`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medloop.evaluation import overlap, weighted
+from medloop.targets import _apart
 from medloop.targets._components import parts
-from medloop.types import UNKNOWN, Array, Floats, Integers, Json
+from medloop.types import UNKNOWN, Array, Floats, Integers, Json, SpacingMm
 
 _LEVELS = 200
 _THRESHOLDS = (np.arange(_LEVELS) + 0.5) / _LEVELS
@@ -24,19 +27,23 @@ _ROUNDS = 3
 _BLOCK = 1_000_000
 _WORTH = 0.0001
 """Gain in mean Dice below which nothing is changed."""
+_WORTH_A_CUT, _COST_OF_CUTS = 0.01, 0.002
+"""Gain in how well parts answer parts below which nothing is cut, and the most Dice that cuts may cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
     """Of each of K classes the ``thresholds`` from 0 to 1 and the ``smallest`` connected part in voxels of the scores' grid.
 
-    ``before`` and ``after``: mean Dice of the cases it was learnt on without and with it, None where nothing was learnt.
+    ``before`` and ``after``: mean Dice of the cases it was learnt on without and with it, None where nothing was learnt. ``necks``:
+    of each class how narrow a neck is at which parts are cut apart, 0 never (see `medloop.targets._apart`); ``()`` is all 0.
     """
 
     thresholds: tuple[float, ...]
     smallest: tuple[int, ...]
     before: float | None = None
     after: float | None = None
+    necks: tuple[float, ...] = ()
 
     @staticmethod
     def plain(classes: int) -> Cleaning:
@@ -55,15 +62,18 @@ class Cleaning:
             tuple(int(each) for each in content["smallest"]),
             content.get("before"),
             content.get("after"),
+            tuple(float(each) for each in content.get("necks", ())),
         )
 
 
-def clean(scores: Array, cleaning: Cleaning) -> NDArray[np.uint8]:
-    """Scores ``(K + 1, Z, Y, X)``, float or uint8, to a mask ``(Z, Y, X)``."""
-    return clean_slabs(lambda slab: scores[:, slab], scores.shape[1:], cleaning)
+def clean(scores: Array, cleaning: Cleaning, spacing: SpacingMm | None = None) -> NDArray[np.uint8]:
+    """Scores ``(K + 1, Z, Y, X)``, float or uint8, to a mask ``(Z, Y, X)``. ``spacing``: of their grid, for what is cut."""
+    return clean_slabs(lambda slab: scores[:, slab], scores.shape[1:], cleaning, spacing)
 
 
-def clean_slabs(look: Callable[[slice], Array], shape: Sequence[int], cleaning: Cleaning) -> NDArray[np.uint8]:
+def clean_slabs(
+    look: Callable[[slice], Array], shape: Sequence[int], cleaning: Cleaning, spacing: SpacingMm | None = None
+) -> NDArray[np.uint8]:
     """The same where the scores of all voxels are more than memory should hold.
 
     ``look``: a few slices to their scores ``(K + 1, z, Y, X)``; it is asked again for those with parts that are too small.
@@ -78,16 +88,19 @@ def clean_slabs(look: Callable[[slice], Array], shape: Sequence[int], cleaning: 
             for slab in _slabs(mask):
                 if (there := small[slab]).any():
                     mask[slab][there] = _rival(_strength(look(slab)[:, there], cleaning.thresholds), k)[0]
+    for k, neck in enumerate(cleaning.necks, 1):
+        mask[_apart.cuts(mask == k, neck, spacing)] = 0
     return mask
 
 
-def learn_cleaning(cases: Iterable[tuple[Array, Array]]) -> Cleaning:
-    """The cleaning with the highest mean Dice over classes and cases.
+def learn_cleaning(cases: Iterable[tuple[Array, Array]], spacings: Sequence[SpacingMm | None] = ()) -> Cleaning:
+    """The cleaning with the highest mean Dice over classes and cases; then parts are cut apart where that makes them more like
+    the true ones.
 
     ``cases``: scores ``(K + 1, Z, Y, X)`` and truth ``(Z, Y, X)`` of each case, scored by models that had not seen it. They pass by
     several times and one at a time, so give what can be iterated anew, such as a list or an object that reads them from disk.
-    Thresholds are changed in turn, that of nothing (of all classes together) among them. A change that gains less than a
-    ten-thousandth is not made.
+    ``spacings``: of each case's grid, where they are known. Thresholds are changed in turn, that of nothing (of all classes
+    together) among them. A change that gains less than a ten-thousandth is not made.
     """
     if isinstance(cases, Iterator):
         raise ValueError("cases pass by several times: give what can be iterated anew")
@@ -103,7 +116,41 @@ def learn_cleaning(cases: Iterable[tuple[Array, Array]]) -> Cleaning:
     for k in range(1, classes + 1):
         smallest = int(_best(_by_size(cases, best, k), _SIZES, 0))
         best = Cleaning(best.thresholds, (*best.smallest[: k - 1], smallest, *best.smallest[k:]))
-    return _judged(cases, best, classes)
+    best = _judged(cases, best, classes)
+    return best if best.after is None else replace(best, necks=_necks(cases, best, spacings))
+
+
+def _necks(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, spacings: Sequence[SpacingMm | None]) -> tuple[float, ...]:
+    """Of each class the neck at which parts are cut, in the middle of those that do best; ``()`` where none is.
+
+    Nothing is tried for a class of which no part found lies on several true ones.
+    """
+    classes = range(1, len(cleaning.thresholds) + 1)
+    masked = ((np.where(truth == UNKNOWN, 0, clean(scores, cleaning)), truth) for scores, truth in cases)
+    wanted = {k for mask, truth in masked for k in classes if _apart.joined(truth == k, mask == k)}
+    necks = [0.0] * len(classes)
+    for k in sorted(wanted):
+        tried = []
+        for (scores, truth), spacing in zip(cases, spacings or itertools.repeat(None), strict=False):
+            mask, true, judged = clean(scores, cleaning) == k, truth == k, truth != UNKNOWN
+            cut = [mask & judged & ~_apart.cuts(mask, neck, spacing) for neck in (0.0, *_apart.NECKS)]
+            tried.append([(_apart.likeness(true, each), _dice(true, each)) for each in cut])
+        necks[k - 1] = _neck(*weighted.mean_known(np.array(tried)).T)
+    return tuple(necks) if any(necks) else ()
+
+
+def _dice(truth: Array, found: Array) -> float:
+    there = int(truth.sum()) + int(found.sum())
+    return 2 * int((truth & found).sum()) / there if there else float("nan")
+
+
+def _neck(alike: Floats, dice: Floats) -> float:
+    """From means ``(S,)`` without cuts and with each of `_apart.NECKS`."""
+    good = (alike[1:] >= alike[0] + _WORTH_A_CUT) & (dice[1:] >= dice[0] - _COST_OF_CUTS)
+    if not good.any():
+        return 0.0
+    near = np.flatnonzero(good & (alike[1:] >= alike[1:][good].max() - _WORTH_A_CUT / 2))
+    return _apart.NECKS[near[len(near) // 2]]
 
 
 def _judged(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, classes: int) -> Cleaning:

@@ -65,3 +65,24 @@ def test_volumes_cost_what_their_slices_cost():
     scores = _scores(truth, 1.0).detach() + torch.linspace(0, 1, 8)
     deep = scores.reshape(2, 2, 3, 8, 8).transpose(1, 2)
     assert float(masks.loss(deep, truth.reshape(2, 2, 8, 8))) == pytest.approx(float(masks.loss(scores, truth)), rel=1e-5)
+
+
+def _stripes(head, width, **shown):
+    """Mean loss after learning where single columns are bright, from maps that say nothing of it."""
+    columns = torch.arange(32) % 4 == 1
+    pixels = torch.where(columns, 200.0, 50.0).expand(2, 1, 32, 32).contiguous()
+    truth = columns.to(torch.uint8).expand(2, 32, 32).contiguous()
+    values = torch.ones(2, width, 16, 16)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=0.02)
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss = masks.loss(head(values, pixels if shown else pixels.shape[-2:]), truth)
+        loss.backward()
+        optimiser.step()
+    return float(loss.detach())
+
+
+def test_the_fine_head_sees_what_lies_between_two_cells_of_the_maps():
+    torch.manual_seed(0)
+    assert _stripes(masks.FineMaskHead(16, 1, 1), 16, pixels=True) < 0.1
+    assert _stripes(masks.MaskHead(16, 1), 16) > 0.9, "maps alone do not say it"

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 from torch.nn.functional import cross_entropy
 
-from medloop.networks.pyramid import enlarged
+from medloop.networks.pyramid import Mix, enlarged
 from medloop.torch_compat import torch
 from medloop.types import UNKNOWN
 
 _SMOOTH = 1.0
+_GREY, _SPREAD = 0.45, 0.25
+_FINE = 16
 
 
 class MaskHead(torch.nn.Module):
@@ -27,6 +29,25 @@ class MaskHead(torch.nn.Module):
     def forward(self, values: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """``size``: ``(Y, X)`` of the picture."""
         return enlarged(self.scores(values), size)
+
+
+class FineMaskHead(torch.nn.Module):
+    """The same, with a look at the pixels themselves: the finest map of a backbone has half of them a side, and what is between two
+    of its cells it cannot say. ``channels``: of the pixels.
+    """
+
+    def __init__(self, width: int, classes: int, channels: int) -> None:
+        super().__init__()
+        self.look = torch.nn.Conv2d(channels, _FINE, 3, padding=1)
+        self.across = torch.nn.Conv2d(width, _FINE, 1, bias=False)
+        self.mix = Mix(_FINE)
+        self.scores = torch.nn.Conv2d(_FINE, classes + 1, 1)
+
+    def forward(self, values: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """``pixels``: ``(N, channels, Y, X)``, 0 to 255."""
+        seen = (pixels.to(values.dtype) / 255 - _GREY) / _SPREAD
+        found: torch.Tensor = self.scores(self.mix(self.look(seen) + enlarged(self.across(values), pixels.shape[-2:])))
+        return found
 
 
 def loss(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
