@@ -204,6 +204,7 @@ def fine_tuning(folder: Path) -> Row:
             train=Cases(images=_Flat(arrays), rows=np.arange(_TUNED), targets=truth),
             plan=Plan(epochs=1, batch=_plain.BATCH, norms="keep"),
             seen=spec.side**2,
+            apart=True,
         )
         return float(fitting.train(lesson).history[-1]["images_per_second"])
 
