@@ -68,6 +68,11 @@ def test_the_same_bytes_whichever_thread_is_first(unbroken):
     assert not same(train(lesson(**APART, seed=1)).state, unbroken.state)
 
 
+def test_the_same_bytes_on_one_core(unbroken):
+    torch.set_num_threads(1)
+    assert same(train(lesson(**APART)).state, unbroken.state)
+
+
 def test_gradients_added_in_another_order_would_be_seen(unbroken, monkeypatch):
     added = _abreast._added
     monkeypatch.setattr(_abreast, "_added", lambda trained, found: added(trained, found[::-1]))
