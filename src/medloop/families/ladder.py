@@ -34,9 +34,10 @@ FAMILY = _averaged.FAMILY
 RUNGS = (
     Rung("classical", {}, 0.25),
     Rung("transfer", {"how": "frozen"}, 0.3, 5.0),
-    Rung("transfer", {"how": "whole"}, 0.45, 20.0, 3.0),
+    Rung("transfer", {"how": "whole"}, 0.45, 60.0, 3.0),
 )
-"""What is tried where the recipe does not say; a network that cannot be trained for some three epochs is not begun."""
+"""What is tried where the recipe does not say. A network that cannot be trained for some three epochs is not begun; to ask what it
+takes costs several seconds, so with little time it is not asked."""
 _SEARCHING = ("", "frozen")
 """Ways to learn that search, and so may be told how many trials to make."""
 
