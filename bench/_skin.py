@@ -21,18 +21,19 @@ _KINDS = 3
 def picture(number: int, height: int = 360, width: int = 480) -> Array:
     """``(height, width, 3)`` bytes: skin with a spot, whose border, size and colours go with the class ``number % 3``."""
     draw = np.random.default_rng(number)
-    down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     y, x = draw.uniform(-0.25, 0.25, 2)
     angle, radius = np.arctan2(down - y, across - x), np.hypot(down - y, across - x)
     kind = number % _KINDS
     waves = 0.06 * (kind == 0) * np.sin(7 * angle + draw.uniform(0, 6)) + 0.03 * np.sin(3 * angle + draw.uniform(0, 6))
     spot = 1 / (1 + np.exp((radius - draw.uniform(0.3, 0.5) - waves) * (12, 30, 60)[kind]))
-    skin = np.array((205, 165, 145)) + draw.normal(0, 14, 3)
-    inside = np.array(((95, 60, 50), (130, 80, 55), (150, 70, 75))[kind]) + draw.normal(0, 22, 3)
+    skin = (np.array((205, 165, 145)) + draw.normal(0, 14, 3)).astype(np.float32)
+    inside = (np.array(((95, 60, 50), (130, 80, 55), (150, 70, 75))[kind]) + draw.normal(0, 22, 3)).astype(np.float32)
     shown = skin + spot[..., None] * (inside - skin)
-    for scale, strength in ((40, 16), (8, 10), (2, 8)):
-        noise = cv2.GaussianBlur(draw.normal(size=(height, width)), (0, 0), scale)
-        shown = shown + strength * (noise / noise.std())[..., None]
+    for scale, strength in ((20, 16), (4, 10), (1, 8)):
+        coarse = draw.standard_normal((-(-height // scale), -(-width // scale)), dtype=np.float32)
+        noise = cv2.resize(cv2.GaussianBlur(coarse, (0, 0), 2), (width, height), interpolation=cv2.INTER_CUBIC)
+        shown += strength * (noise / noise.std())[..., None]
     return np.clip(shown, 0, 255).astype(np.uint8)
 
 

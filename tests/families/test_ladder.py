@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from medloop import families
 from medloop.errors import InputError, Refused
 from medloop.evaluation import calibration
-from medloop.families import _averaged, _choice, _rungs, classical, ladder
+from medloop.families import _averaged, _choice, _mixing, _rungs, classical, ladder
 from medloop.families._rungs import Climbed, Rung
 from medloop.types import TargetKind
 
@@ -87,7 +87,10 @@ KINDS = {
 @pytest.mark.parametrize("what", KINDS)
 def test_an_average_is_a_model_like_any_other(climb, what, tmp_path):
     kind, values, where = KINDS[what]
-    members = [{"family": "classical", "parameters": HOG | {"estimators": None}}, {"family": "classical", "parameters": GREY}]
+    members = [
+        {"family": "classical", "parameters": HOG | {"estimators": None}},
+        {"family": "classical", "parameters": GREY, "weight": 0.5},
+    ]
     for member in members:
         member["parameters"] = {key: value for key, value in member["parameters"].items() if key != "estimators"}
     job = climb(kind, values, where=where, classes=3 if kind is TargetKind.MULTICLASS else 2, members=members, rungs=None)
@@ -121,13 +124,12 @@ def climbed(job, name, strength, seed):
 @pytest.fixture
 def judged(make_job):
     """Which of made-up rungs are chosen: a function of ``(strength, seed)`` pairs, simple first."""
+    return lambda *strengths: [each.rung.name for each in mixed(make_job, *strengths).climbed]
+
+
+def mixed(make_job, *strengths):
     job = make_job(TargetKind.BINARY, np.arange(200) % 2)
-
-    def choose(*strengths):
-        found = [climbed(job, f"rung-{n}", strength, seed) for n, (strength, seed) in enumerate(strengths)]
-        return [each.rung.name for each in ladder._chosen(job, found)[1]]
-
-    return choose
+    return _mixing.chosen(job, [climbed(job, f"rung-{n}", *each) for n, each in enumerate(strengths)])[0]
 
 
 def test_the_clearly_better_is_taken_however_dear(judged):
@@ -143,6 +145,14 @@ def test_different_kinds_that_are_equally_good_are_averaged(judged):
     assert judged((2.0, 0), (2.0, 1)) == ["rung-0", "rung-1"]
 
 
+def test_what_is_weaker_counts_less(make_job, monkeypatch):
+    """Counted as much as the better rung it would spoil the average; counted less it helps."""
+    assert mixed(make_job, (2.0, 0), (2.0, 1)).weights == (1.0, 1.0)
+    assert mixed(make_job, (3.0, 0), (1.4, 1)).weights in {(1.0, 1 / 2), (1.0, 1 / 3)}
+    monkeypatch.setattr(_mixing, "WEIGHTS", (1.0,))
+    assert mixed(make_job, (3.0, 0), (1.4, 1)).weights == (1.0,)
+
+
 def test_an_average_that_saves_less_than_its_error_is_not_taken(judged, monkeypatch):
     """Beside a strong rung a hopeless one is of no use; were errors not heeded, it would sometimes come in by luck."""
 
@@ -150,7 +160,7 @@ def test_an_average_that_saves_less_than_its_error_is_not_taken(judged, monkeypa
         return sum(len(judged((3.0, seed), (0.05, seed + 50))) - 1 for seed in range(8))
 
     kept = taken()
-    monkeypatch.setattr(ladder._quality, "gain", lambda costs, less, groups: (1.0, 0.0))
+    monkeypatch.setattr(_mixing._quality, "gain", lambda costs, less, groups: (1.0, 0.0))
     assert kept <= 1 < taken()
 
 
@@ -161,7 +171,7 @@ def test_without_the_rule_luck_would_choose(judged, monkeypatch):
         return sum("rung-1" in choose((1.5, seed), (1.5 + 0.02, seed)) for seed in range(8))
 
     kept = dear(judged)
-    monkeypatch.setattr(ladder, "beats", lambda scores, others: bool(np.mean(scores) >= np.mean(others)))
+    monkeypatch.setattr(_mixing, "beats", lambda scores, others: bool(np.mean(scores) >= np.mean(others)))
     assert kept < dear(judged)
 
 
@@ -201,20 +211,39 @@ def test_a_rung_that_gets_all_that_is_left_is_asked_what_it_needs(make_job, monk
     assert plan.against(1) == "Too little time: it takes at least 500 s, and 40 s were left for it."
 
 
-def test_what_is_left_over_goes_to_later_rungs(make_job, monkeypatch):
-    given = []
+@pytest.fixture
+def given(make_job, monkeypatch):
+    """What three rungs are given of 100 s, of shares 1, 1 and 2, where the last takes so many seconds at the very least."""
 
-    def fit(job):
-        given.append(job.deadline - job.clock())
-        raise InputError("stop", got="", allowed="", fix="")
+    def shares(least, **last):
+        found = []
 
-    monkeypatch.setattr(classical, "fit", fit)
-    monkeypatch.setattr(classical, "least_seconds", lambda job: 80.0 if job.recipe.parameters["trials"] == 3 else 0.0)
-    job = make_job(TargetKind.BINARY, HALF, clock=lambda: 0.0, seconds=100.0)
-    rungs = [Rung("classical", {"trials": 1}, 1.0), Rung("classical", {"trials": 2}, 1.0), Rung("classical", {"trials": 3}, 2.0)]
-    with pytest.raises(InputError):
-        _rungs.climb(job, rungs)
-    assert given == [25.0, 100.0, 100.0], "the third cannot fit into two thirds of the time, so the second may take all of it"
+        def fit(job):
+            found.append(round(job.deadline - job.clock()))
+            raise InputError("stop", got="", allowed="", fix="")
+
+        monkeypatch.setattr(classical, "fit", fit)
+        monkeypatch.setattr(classical, "least_seconds", lambda job: least if job.recipe.parameters["trials"] == 3 else 0.0)
+        job = make_job(TargetKind.BINARY, HALF, clock=lambda: 0.0, seconds=100.0)
+        rungs = [Rung("classical", {"trials": 1}, 1.0), Rung("classical", {"trials": 2}, 1.0)]
+        with pytest.raises(InputError):
+            _rungs.climb(job, [*rungs, Rung("classical", {"trials": 3}, 2.0, **last)])
+        return found
+
+    return shares
+
+
+def test_what_a_rung_cannot_use_goes_to_the_others(given):
+    """Made-up rungs take no time: each has its share of all of it among those that may still fit."""
+    assert given(40.0) == [25, 33, 100]
+    assert given(60.0) == [50, 33, 100], "the third cannot fit into half of the time, but into two thirds"
+    assert given(80.0) == [50, 100, 100]
+
+
+def test_a_rung_is_given_as_much_as_makes_it_worth_while(given):
+    """Time for one epoch of many is no time for a network: what it would take is better spent on the rungs before it."""
+    assert given(20.0, times=3.0) == given(60.0)
+    assert given(20.0, times=3.0) != given(20.0)
 
 
 def test_climbing_ends_where_nothing_is_left_to_gain(climb):
@@ -240,6 +269,8 @@ def test_a_network_far_behind_is_not_trained_further(make_job):
         ({"rungs": [{"family": "ladder"}]}, "none a ladder"),
         ({"rungs": [{"family": "clasical"}]}, "classical"),
         ({"members": [{"family": "classical", "parameters": {"foldz": 3}}]}, "folds"),
+        ({"members": [{"family": "classical", "weight": 0}]}, "weight"),
+        ({"members": [{"family": "classical", "share": 0.3}]}, "weight"),
         ({"rungs": [{"family": "classical", "share": 0}]}, "share"),
         ({"folds": 1}, "2 or more"),
         ({"rung": []}, "rungs"),
@@ -260,6 +291,10 @@ def test_units_matter_in_an_average():
     from medloop.types import Target
 
     binary = Target(TargetKind.BINARY, ("a", "b"))
-    one, two = _averaged.averaged_raw(binary, [raw, other]), _averaged.averaged_raw(binary, [1000 * raw, other])
+    one, two = (_averaged.averaged_raw(binary, raws, [1, 1]) for raws in ([raw, other], [1000 * raw, other]))
     np.testing.assert_allclose(one, two)
+    np.testing.assert_allclose(one, raw / raw.std() / 2 + other / other.std() / 2)
+    np.testing.assert_allclose(
+        _averaged.averaged_raw(binary, [raw, other], [3, 1]), raw / raw.std() * 0.75 + other / other.std() / 4
+    )
     assert roc_auc_score(values, _choice.averaged([1000 * raw, other])[:, 0]) < roc_auc_score(values, two[:, 0])

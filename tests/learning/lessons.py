@@ -95,10 +95,10 @@ def die(pixels, targets, epoch, first):
     return noisy(pixels, targets, epoch, first)
 
 
-def learn_and_die(folder):
+def learn_and_die(folder, threads=1, **changes):
     """For a process of its own, with as many threads as the tests have."""
-    torch.set_num_threads(1)
-    train(lesson(folder=folder, augment=die))
+    torch.set_num_threads(threads)
+    train(lesson(folder=folder, augment=die, **changes))
 
 
 class Ear:

@@ -1,4 +1,4 @@
-"""Models of different families whose scores are averaged, each counted in its own unit: one model again."""
+"""Models of different families whose scores are averaged, each in its own unit and counted by its weight: one model again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, eq=False)
 class AveragedModel:
     """``members``: models that answer the same question from the same prepared images. ``units``: what each one's raw scores are
-    divided by before they are averaged. Calibration and decision are those of the average."""
+    divided by before they are averaged, less where a member counts more. Calibration and decision are those of the average."""
 
     members: tuple[Model, ...]
     units: tuple[float, ...]
@@ -84,20 +84,29 @@ def with_network(model: Model) -> tuple[Model, str]:
     return model, ""
 
 
-def averaged_raw(target: Target, raws: Sequence[Floats]) -> Floats:
-    """The mean of raw scores ``(n, K)`` of different kinds, each in its own unit."""
-    return averaged([raw / unit_of(target, raw) for raw in raws])
+def averaged_raw(target: Target, raws: Sequence[Floats], weights: Sequence[float]) -> Floats:
+    """The mean of raw scores ``(n, K)`` of different kinds, each in its own unit and counted by its weight."""
+    return averaged([raw / unit for raw, unit in zip(raws, _units(target, raws, weights), strict=True)])
 
 
-def average(job: FitJob, members: Sequence[Fitted]) -> tuple[AveragedModel, OutOfFold]:
-    """Members learnt from one job as one model; calibration and decision from the average of their out-of-fold scores."""
+def _units(target: Target, raws: Sequence[Floats], weights: Sequence[float]) -> tuple[float, ...]:
+    """What scores are divided by before they are averaged: the more they count the less."""
+    even = sum(weights) / len(weights)
+    return tuple(unit_of(target, raw) * (even / weight) for raw, weight in zip(raws, weights, strict=True))
+
+
+def average(job: FitJob, members: Sequence[Fitted], weights: Sequence[float]) -> tuple[AveragedModel, OutOfFold]:
+    """Members learnt from one job as one model; calibration and decision from the average of their out-of-fold scores.
+
+    ``weights``: how much each member counts; their sum is of no account.
+    """
     target, seed = job.dataset.target, job.recipe.seed
     raws = [member.out_of_fold.raw for member in members]
-    raw = averaged_raw(target, raws)
+    units = _units(target, raws, weights)
+    raw = averaged([each / unit for each, unit in zip(raws, units, strict=True)])
     calibrator = calibration.fit(target, raw, job.values, job.groups, seed)
     probabilities = calibration.apply(calibrator, raw)
     decision = decisions.choose(target, probabilities, job.values, np.asarray(job.dataset.patients[job.train]), seed)
-    units = tuple(unit_of(target, each) for each in raws)
     model = AveragedModel(tuple(member.model for member in members), units, calibrator, decision)
     return model, OutOfFold(np.asarray(job.train), members[0].out_of_fold.fold, raw, probabilities)
 

@@ -36,7 +36,7 @@ def row(job: FitJob, fitted: Fitted, *, how: str, seconds: float, chosen: bool, 
     }
 
 
-def rows(job: FitJob, found: Sequence[Climbed], first: Climbed, chosen: Sequence[Climbed], scored: Floats) -> list[dict[str, Json]]:
+def rows(job: FitJob, found: Sequence[Climbed], chosen: Sequence[Climbed], scored: Floats) -> list[dict[str, Json]]:
     """A row for every rung. ``scored``: the quality by fold of what was chosen."""
     best = best_of([each for each in found if each.fitted is not None])
     told = []
@@ -44,7 +44,7 @@ def rows(job: FitJob, found: Sequence[Climbed], first: Climbed, chosen: Sequence
         if each.fitted is None:
             told.append(_left_out(each))
             continue
-        alone = len(chosen) == 1 and each is first
+        alone = len(chosen) == 1 and each in chosen
         reason = _why(each, best, chosen, scored)
         told.append(row(job, each.fitted, how=each.rung.how, seconds=each.seconds, chosen=alone, reason=reason))
     return told

@@ -23,12 +23,14 @@ _HOPELESS, _ERRORS = 0.02, 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rung:
-    """A family with its recipe's parameters, and its share of the time. Given less than ``least_s`` it is not even asked."""
+    """A family with its recipe's parameters, and its share of the time. Given less than ``least_s`` it is not even asked, and less
+    than ``times`` what it takes at the very least is not worth its while."""
 
     family: str
     parameters: Mapping[str, Json]
     share: float = 1.0
     least_s: float = 0.0
+    times: float = 1.0
 
     @property
     def how(self) -> str:
@@ -51,9 +53,9 @@ class Rung:
         return dataclasses.replace(job, recipe=recipe, deadline=deadline)
 
     def least_seconds(self, job: FitJob) -> float:
-        """About how long it takes at the very least; 0 for a family that does not say. Raises what the family raises."""
+        """About how long it takes to be of use; 0 for a family that does not say. Raises what the family raises."""
         asked = getattr(self.module, "least_seconds", None)
-        return 0.0 if asked is None else float(asked(self.job(job, job.deadline)))
+        return 0.0 if asked is None else self.times * float(asked(self.job(job, job.deadline)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +67,20 @@ class Climbed:
     reason: str = ""
     fitted: Fitted | None = None
     scores: Floats | None = None
+
+    @property
+    def done(self) -> Fitted:
+        """What it gave. Raises `ValueError` where it was left out."""
+        if self.fitted is None:
+            raise ValueError("a rung that was left out has no model")
+        return self.fitted
+
+    @property
+    def quality(self) -> Floats:
+        """`scores`. Raises `ValueError` where it was left out."""
+        if self.scores is None:
+            raise ValueError("a rung that was left out has no scores")
+        return self.scores
 
 
 def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
@@ -78,10 +94,11 @@ def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
         if reason:
             found.append(Climbed(rung, 0.0, reason))
             continue
+        share = plan.share(number)
         job.tell.say(f"Rung {number + 1} of {len(rungs)}: {rung.name}")
         begun = job.clock()
         try:
-            fitted: Fitted = rung.module.fit(rung.job(job, begun + plan.left * plan.share(number)))
+            fitted: Fitted = rung.module.fit(rung.job(job, begun + plan.left * share))
         except MedloopError as error:
             errors.append(error)
             found.append(Climbed(rung, job.clock() - begun, f"{error.got} {error.fix}".strip()))
@@ -93,7 +110,7 @@ def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
 
 
 class _Plan:
-    """What each rung needs, asked as late as it can be (asking costs time), and what it is given."""
+    """What each rung needs, asked once and not for less time than it would look at (asking costs time), and what it is given."""
 
     def __init__(self, job: FitJob, rungs: Sequence[Rung]) -> None:
         self.job, self.rungs = job, rungs
@@ -125,8 +142,7 @@ class _Plan:
         """The part of the time left that this rung may take: the rest is for those after it that may fit."""
         own, later = self.rungs[number].share, list(range(number + 1, len(self.rungs)))
         whole = own + sum(self.rungs[each].share for each in later)
-        if number:
-            later = [each for each in later if self._may_fit(each, whole)]
+        later = [each for each in later if self._may_fit(each, whole)]
         return own / (own + sum(self.rungs[each].share for each in later))
 
     def against(self, number: int) -> str:

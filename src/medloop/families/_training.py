@@ -164,6 +164,7 @@ class Ground:
             clock=job.clock,
             tell=job.tell,
             label=label,
+            apart=True,
         )
         result = train(lesson)
         return net, result
@@ -192,6 +193,7 @@ class Ground:
             augment=self._changes(),
             device=self.job.device,
             clock=self.job.clock,
+            apart=True,
         )
         return 1 / float(train(lesson).history[-1]["images_per_second"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,10 +33,10 @@ class Batch:
     positions: NDArray[np.int64]
     inputs: Tensor
 
-    def parts(self, at_once: int) -> Iterator[Batch]:
-        """The same in even parts of at most so many cases."""
+    def parts(self, parts: int) -> Iterator[Batch]:
+        """The same in so many even parts."""
         count = len(self.positions)
-        for a, b in itertools.pairwise(evenly(count, math.ceil(count / at_once))):
+        for a, b in itertools.pairwise(evenly(count, parts)):
             share = self.share * (b - a) / count
             yield Batch(self.epoch, self.step, self.first + a, share, self.positions[a:b], self.inputs[a:b])
 

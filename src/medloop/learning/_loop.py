@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medloop.errors import InputError
 from medloop.learning import checkpoints, schedule
+from medloop.learning._abreast import ABREAST, LEAST, Abreast, Draws, abreast, cut
 from medloop.learning._batches import Batch, batches, evenly, inputs, laid_out, weights_laid_out
 from medloop.learning._course import Course, Ended
 from medloop.learning._depthwise import QuickDepthwise
@@ -30,8 +31,9 @@ R = TypeVar("R")
 
 _LOOK_EVERY = 16  # steps between two looks at a GPU's losses, for each look waits for it
 _CPU_PIXELS = 400_000  # beyond, an EfficientNet's maps are so large that the system clears their memory anew each time
+_PART_PIXELS = 250_000  # of each of the parts that go through abreast, for the same reason
+_WORTH_PIXELS = 100_000  # with fewer in a batch threads wait for the interpreter
 _WRITING_SHARE = 0.05
-_LEAST_AT_ONCE = 2  # batch norm needs two
 _NO_MEMORY = ("not enough memory", "DefaultCPUAllocator", "out of memory")
 
 
@@ -45,11 +47,12 @@ class Loop:
         self.blocks = [list(block) for block in self.net.blocks()]
         self.optimiser: Any = fabric.setup_optimizers(schedule.optimiser(self.blocks, self.plan))
         self.module: Any = None
-        self.quick: Any = QuickDepthwise() if fabric.device.type == "cpu" else nullcontext()
         self.frozen = -1
         self.average = Average(self.net, self.plan)
         self.course = Course(checkpoints.plain(self.net.state_dict()))
         self.ended: Ended | None = None
+        self.apart = self._apart()
+        self.abreast: Abreast | None = None
         self.at_once = self._suits()
         self.written = (-math.inf, 0.0)
         self.targets, self.weights = self._there(lesson.train.targets), self._there(lesson.train.weights)
@@ -60,7 +63,7 @@ class Loop:
         self._go_on()
         if self.ended is None:
             left = max(0, self.plan.last - self.course.done)
-            with self.lesson.tell.task(self.lesson.label, left * self.steps) as tick:
+            with self.lesson.tell.task(self.lesson.label, left * self.steps) as tick, abreast(self.apart) as self.abreast:
                 self.ended = self._epochs(tick)
             self._keep_end(self.ended)
         return self._result(self.ended)
@@ -126,22 +129,44 @@ class Loop:
 
     def _gradients(self, batch: Batch) -> Tensor:
         """Forward and backward, ``at_once`` images at a time. The loss, without a wait for the device."""
+        count = len(batch.positions)
+        if self.abreast is not None and self.at_once >= ABREAST * LEAST:
+            parts = list(enumerate(batch.parts(cut(count, self.at_once))))
+            found = self.abreast.gradients([each for each in self.net.parameters() if each.requires_grad], parts, self._abreast)
+            if found is not None:
+                return found
+            self.abreast = None
         total = torch.zeros((), device=self.fabric.device)
-        parts = list(batch.parts(self.at_once))
-        for number, part in enumerate(parts):
-            self._seed(part.epoch, part.step, number)
-            places = torch.from_numpy(part.positions).to(self.fabric.device)
-            pixels, targets = self.fabric.to_device(part.inputs), self.targets[places]
-            if self.lesson.augment is not None:
-                pixels, targets = self.lesson.augment(pixels, targets, part.epoch, part.first)
-            weights = None if self.weights is None else self.weights[places]
+        parts = list(enumerate(batch.parts(math.ceil(count / self.at_once))))
+        for number, part in parts:
+            self._seed(self._draw(part, number))
             with self.fabric.no_backward_sync(self.module, enabled=number + 1 < len(parts)):
-                with self.quick:
-                    outputs = self.module(laid_out(pixels))
-                loss = self.lesson.loss(outputs, targets, weights) * part.share
+                loss = self._loss(self.module, part)
                 self.fabric.backward(loss)
             total += loss.detach()
         return total
+
+    def _abreast(self, numbered: tuple[int, Batch]) -> Tensor:
+        """The same loss in a thread of its own, past what Fabric keeps for the whole process."""
+        number, part = numbered
+        with Draws(self._draw(part, number)):
+            return self._loss(self._plain, part)
+
+    def _plain(self, pixels: Tensor) -> Tensor:
+        with self.fabric.autocast():
+            found: Tensor = self.net(pixels)
+        return found.float()
+
+    def _loss(self, module: Callable[[Tensor], Any], part: Batch) -> Tensor:
+        """What the part adds to the loss of the batch."""
+        places = torch.from_numpy(part.positions).to(self.fabric.device)
+        pixels, targets = self.fabric.to_device(part.inputs), self.targets[places]
+        if self.lesson.augment is not None:
+            pixels, targets = self.lesson.augment(pixels, targets, part.epoch, part.first)
+        weights = None if self.weights is None else self.weights[places]
+        with QuickDepthwise() if self.fabric.device.type == "cpu" else nullcontext():
+            outputs = module(laid_out(pixels))
+        return self.lesson.loss(outputs, targets, weights) * part.share
 
     def _evaluate(self, epoch: int) -> tuple[float | None, float]:
         """Loss and score on the validation cases."""
@@ -186,14 +211,14 @@ class Loop:
     def _halve(self, used: int, why: str) -> None:
         """Fewer images at once from now on. Processes that share a batch cannot: each waits for the other's gradients."""
         several = self.fabric.world_size > 1
-        if used <= _LEAST_AT_ONCE or several:
+        if used <= LEAST or several:
             raise InputError(
                 "out-of-memory",
                 got=f"Memory does not hold {used} images at once in this network ({why}).",
                 allowed="A network and images that memory holds.",
                 fix="Choose a smaller batch." if several else "Choose a smaller network or smaller images, or train fewer layers.",
             )
-        self.at_once = max(_LEAST_AT_ONCE, math.ceil(used / 2))
+        self.at_once = max(LEAST, math.ceil(used / 2))
         self.lesson.tell.say(f"Memory does not hold {used} images at once: {self.at_once} from now on; a step learns from as many.")
         if self.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -227,7 +252,14 @@ class Loop:
         whole: int = math.ceil(self.plan.batch / self.fabric.world_size)
         if self.plan.at_once or self.fabric.device.type != "cpu" or self.lesson.seen == 0 or self.plan.norms != "keep":
             return min(self.plan.at_once, whole) or whole
-        return min(whole, max(_LEAST_AT_ONCE, _CPU_PIXELS // self.lesson.seen))
+        if self.apart:
+            return min(whole, ABREAST * max(LEAST, _PART_PIXELS // self.lesson.seen))
+        return min(whole, max(LEAST, _CPU_PIXELS // self.lesson.seen))
+
+    def _apart(self) -> bool:
+        """Whether parts of a batch go through abreast. Batch norms that learn their statistics want the whole batch."""
+        alone = self.fabric.device.type == "cpu" and self.fabric.world_size == 1
+        return self.lesson.apart and alone and self.plan.norms == "keep" and self.lesson.seen * self.plan.batch >= _WORTH_PIXELS
 
     def _share(self, step: int) -> float:
         """Of the rate, at a step of the whole training."""
@@ -243,10 +275,13 @@ class Loop:
         """On the device."""
         return None if values is None else torch.from_numpy(np.ascontiguousarray(values)).to(self.fabric.device)
 
-    def _seed(self, *where: int) -> None:
-        """What dropout draws next depends on where in the training it is."""
-        sequence = np.random.SeedSequence([self.lesson.seed % 2**63, self.fabric.global_rank, *where])
-        number = int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    def _draw(self, part: Batch, number: int) -> int:
+        """What dropout draws next depends on where in the training it is: a seed for a part of a batch."""
+        where = [self.lesson.seed % 2**63, self.fabric.global_rank, part.epoch, part.step, number]
+        return int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0] >> 1)
+
+    def _seed(self, number: int) -> None:
+        """For all that draws in this process."""
         torch.default_generator.manual_seed(number)
         if self.fabric.device.type == "cuda":
             torch.cuda.manual_seed(number)

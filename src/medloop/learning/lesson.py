@@ -83,7 +83,9 @@ class Lesson:
     (augmentation, loss, ...), as JSON. ``device``: see `medloop.learning.devices`; for several processes loss, augmentation, order
     and score must be picklable. ``folder``: for checkpoints (None: none); one that has ended stays there and is not trained again,
     until `medloop.learning.checkpoints.clear`. ``deadline``: on ``clock``. ``label``: of the progress line. ``told``: what else is
-    told of an epoch once it is over, as JSON (what each of several losses was, how it counted).
+    told of an epoch once it is over, as JSON (what each of several losses was, how it counted). ``apart``: one tensor comes out of
+    the network, and network, loss and augmentation remember nothing from one call to the next, so that threads of one process may
+    learn from parts of a batch at the same time.
     """
 
     net: nn.Module
@@ -104,6 +106,7 @@ class Lesson:
     tell: Progress = QUIET
     label: str = "training"
     told: Callable[[], Mapping[str, Json]] | None = None
+    apart: bool = False
 
     def key(self) -> str:
         """A name of everything that makes the result: plan, seed, first weights, cases, targets, and ``about``."""
