@@ -929,6 +929,8 @@ class AgreementResult:
     """Readers and model where the proposal was shown."""
     blind: dict[str, Json]
     """Readers and model where it was hidden until the reader had committed."""
+    follows: bool | None
+    """Whether readers agree with the model clearly more where they see its proposal; None where too few cases tell."""
     says: str
     """Whether readers follow what they are shown, in words."""
 

@@ -21,6 +21,7 @@ from medloop.store.records import ModelRow, PromotionRow
 from medloop.web import limits
 from medloop.web.app import create
 from medloop.workspace import Workspace
+from tests.loop.read import read_twice
 
 ROLES = ("reader", "adjudicator", "engineer", "admin")
 PASSWORD = "correct horse battery"
@@ -67,7 +68,7 @@ def png(value: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "page", ["/jobs", "/jobs/rows", "/models", "/audit", "/audit?check=true", "/upload", "/account", "/monitor"]
+    "page", ["/jobs", "/jobs/rows", "/models", "/audit", "/audit?check=true", "/upload", "/account", "/monitor", "/agreement"]
 )
 def test_an_engineer_sees_every_page_of_operation(as_, page: str) -> None:
     answer = as_("engineer").get(page)
@@ -86,6 +87,7 @@ def test_only_an_admin_sees_accounts_and_settings(as_, page: str) -> None:
         ("GET", "/api/jobs", None, "engineer"),
         ("POST", "/api/jobs", {"kind": "propose"}, "engineer"),
         ("GET", "/api/audit", None, "engineer"),
+        ("GET", "/api/agreement", None, "adjudicator"),
         ("GET", "/api/settings", None, "engineer"),
         ("POST", "/api/models/rollback", {}, "engineer"),
         ("PATCH", "/api/settings", {"readers": 2}, "admin"),
@@ -100,6 +102,21 @@ def test_roles_are_enforced(as_, method: str, path: str, content, least: str) ->
         assert (answer.status_code != 403) is allowed, (role, answer.text)
         if not allowed:
             assert answer.json()["error"]["code"] == "forbidden"
+
+
+def test_the_page_of_agreement_shows_every_pair_with_its_interval(as_, opened: Store) -> None:
+    client = as_("adjudicator")
+    assert "Too few cases" in client.get("/agreement").text
+    read_twice(opened, second=6)
+    found, text = client.get("/api/agreement").json(), client.get("/agreement").text
+    pair = found["readers"][0]
+    assert f"{pair['kappa']:.2f}" in text
+    assert f"({pair['low']:.2f} – {pair['high']:.2f})" in text
+    assert "ann and ben" in text
+    assert "may follow what they are shown" in text
+    assert 'href="/agreement"' in client.get("/models").text
+    assert 'href="/agreement"' not in as_("reader").get("/models").text
+    assert "盲读" in client.get("/agreement", headers={"Accept-Language": "zh"}).text
 
 
 def test_nobody_gets_in_without_a_token(as_) -> None:

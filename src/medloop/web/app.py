@@ -16,6 +16,7 @@ from medloop.store import Store
 from medloop.version import VERSION
 from medloop.web import (
     choices,
+    concord,
     drift,
     entrance,
     health,
@@ -43,6 +44,7 @@ _OPERATORS = (
     versions.router,
     trail.router,
     drift.router,
+    concord.router,
     people.router,
     choices.router,
     uploads.router,
