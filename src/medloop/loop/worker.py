@@ -146,6 +146,10 @@ class _Labourer:
         except BadMessage:
             _log.warning("a message that is none of ours was dropped")
             return True
+        except MedloopError as error:
+            _log.warning("no queue", extra={"code": error.code})
+            self._stop.wait(_CHORES_S)
+            return False
 
     def _do_chores(self) -> None:
         try:
