@@ -24,6 +24,13 @@ _WRITERS = 0x6D65646C
 """The number under which writers on PostgreSQL wait for each other."""
 
 
+class _Mine(threading.local):
+    """The connections of this thread's open blocks."""
+
+    reading: sa.Connection | None = None
+    writing: sa.Connection | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A database and its blobs. ``root``: the workspace. Safe to use from many threads; processes each open their own."""
@@ -32,22 +39,40 @@ class Store:
     engine: sa.Engine
     blobs: Blobs
     _turn: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _mine: _Mine = field(default_factory=_Mine, repr=False)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One connection that sees one state of the database throughout."""
+        """One connection that sees one state of the database throughout. Inside another block of this thread it is that one's."""
+        if (outer := self._mine.writing or self._mine.reading) is not None:
+            yield outer
+            return
         with _told(self.root), self.engine.connect() as connection, connection.begin():
-            yield connection
+            self._mine.reading = connection
+            try:
+                yield connection
+            finally:
+                self._mine.reading = None
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """One transaction; writers take turns, so what is read inside holds until the end. Committed whole or not at all."""
+        """One transaction; writers take turns, so what is read inside holds until the end. Committed whole or not at all.
+
+        Inside another one of this thread it is a part of that one, and what it raises must end that one too.
+        """
+        if self._mine.writing is not None:
+            yield self._mine.writing
+            return
         with self._turn, _told(self.root), self.engine.connect() as plain:
             connection = plain.execution_options(medloop_write=True)
             with connection.begin():
                 if self.postgresql:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS)))
-                yield connection
+                self._mine.writing = connection
+                try:
+                    yield connection
+                finally:
+                    self._mine.writing = None
             if last := connection.info.pop(heads.LAST, None):
                 heads.advance(self.root, *last)
 

@@ -10,13 +10,14 @@ from urllib.parse import urlencode
 
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from medloop import readers
 from medloop.errors import InputError, Refused
 from medloop.loop.queue import WAITING
 from medloop.loop.review import Question, asked, unaided, valued
-from medloop.store import drafts, proposals, reviews, studies
+from medloop.store import desk, drafts, proposals, reviews, studies
 from medloop.store.records import Account, ReviewRow, StudyRow
 from medloop.web.pages import url
 from medloop.web.pictures import addresses
@@ -28,8 +29,6 @@ from medloop.writers import nifti, png
 
 router = APIRouter(prefix="/api", tags=["reading"])
 _MOST_DRAFT = 4_000_000
-_AT_ONCE = 30
-_PAGES = 20
 
 
 class _Strict(BaseModel):
@@ -94,6 +93,10 @@ class Wanted:
         """The states meant: one, or all that wait for this reader."""
         return (self.state,) if self.state else waiting(person)
 
+    def wish(self, person: Account, besides: int = 0) -> desk.Wish:
+        """Which case is this reader's next one."""
+        return desk.Wish(reader=person, order=self.order, which=self.which(person), besides=besides)
+
     def which(self, person: Account) -> studies.Filter:
         """As the store asks."""
         return studies.Filter(
@@ -104,7 +107,7 @@ class Wanted:
         )
 
 
-def wanted(
+async def wanted(
     order: Annotated[str, Query(max_length=20)] = "",
     state: Annotated[str, Query(max_length=20)] = "",
     modality: Annotated[str, Query(max_length=64)] = "",
@@ -129,28 +132,17 @@ def adjudicates(person: Account) -> bool:
     return person.role in ("adjudicator", "admin")
 
 
-def following(site: Site, person: Account, which: Wanted, besides: int = 0) -> StudyRow | None:
-    """The next case of the list that is on nobody's desk, with its images; None where nothing is left."""
-    after: str | None = None
-    for _ in range(_PAGES):
-        found = studies.page(site.store, which.order, which.which(person), _AT_ONCE, after)
-        free = [row for row in found.rows if row.id != besides and site.desk.free(row.id, person.name)]
-        half = [row.id for row in free if row.state == "reading"]
-        mine = {row.case_id for row in reviews.standing(site.store, half, author=person.name)} if half else set()
-        first = next((row for row in free if row.id not in mine), None)
-        if first is not None or found.after is None:
-            return first
-        after = found.after
-    return None
-
-
-@router.post("/cases/{case}/reviews", status_code=HTTPStatus.CREATED)
-def review(request: Request, person: Reader, site: Here, case: Number, said: Reading, which: Which) -> dict[str, Any]:
+@router.post("/cases/{case}/reviews", status_code=HTTPStatus.CREATED, response_model=dict[str, Any])
+def review(request: Request, person: Reader, site: Here, case: Number, said: Reading, which: Which) -> Response:
     """Commit a review: the label, the trail and the study's state in one. Answers 409 where somebody else did since.
 
-    ``next`` of the answer is the page of the case that follows in the list asked for.
+    ``next`` of the answer is the page of the case that follows in the list asked for; it is on this reader's desk from now on.
     """
-    study = studies.get(site.store, case)
+    with site.store.read():
+        study = studies.get(site.store, case)
+        hidden = unaided(study, reviews.not_undone(reviews.of_case(site.store, case)), person.name)
+        proposal = proposals.latest(site.store, [case]).get(case)
+        question = asked(site.store, proposal)
     if study.state == "adjudication" and not adjudicates(person):
         raise Refused(
             "forbidden",
@@ -158,10 +150,6 @@ def review(request: Request, person: Reader, site: Here, case: Number, said: Rea
             allowed="Adjudicators and admins.",
             fix="Go on with the next case.",
         )
-    standing = reviews.standing(site.store, [case])
-    hidden = unaided(study, standing, person.name)
-    proposal = proposals.latest(site.store, [case]).get(case)
-    question = asked(site.store, proposal)
     new = ReviewRow(
         case_id=case,
         author=person.name,
@@ -175,16 +163,18 @@ def review(request: Request, person: Reader, site: Here, case: Number, said: Rea
     )
     if said.proposal is not None and not hidden and (proposal is None or proposal.id != said.proposal) and said.action == "accept":
         raise _renewed()
-    kept = reviews.commit(site.store, new, said.seen)
+    with site.store.write() as connection:
+        kept = reviews.commit(site.store, new, said.seen)
+        after = desk.hand_out(connection, which.wish(person, case))
     told = proposal if hidden else None
-    after = following(site, person, which, case)
-    there = f"/next{which.address}" if after is None else f"/review/{after.id}{which.address}"
-    return {
+    there = f"/next{which.address}" if after is None else f"/review/{after}{which.address}"
+    answer = {
         "review": kept.id,
         "said": words(kept.value) if kept.value is not None else kept.action,
         "proposal": None if told is None else {"label": told.label, "confidence": told.confidence},
         "next": url(request, there),
     }
+    return JSONResponse(answer, HTTPStatus.CREATED)
 
 
 @router.post("/reviews/undo")
@@ -208,17 +198,18 @@ def following_case(
     besides: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> dict[str, Any]:
     """Which case would come after this one, and the addresses of what its page shows, so that a browser may fetch them ahead."""
-    row = following(site, person, which, besides)
-    if row is None:
-        return {"case": None, "images": [], "marks": []}
-    whole = studies.get(site.store, row.id)
-    hidden = unaided(whole, reviews.standing(site.store, [row.id]), person.name)
-    found = findings(None if hidden else proposals.latest(site.store, [row.id]).get(row.id))
+    with site.store.read():
+        case = desk.following(site.store, which.wish(person, besides))
+        if case is None:
+            return {"case": None, "images": [], "marks": []}
+        whole = studies.get(site.store, case)
+        hidden = unaided(whole, reviews.standing(site.store, [case]), person.name)
+        found = findings(None if hidden else proposals.latest(site.store, [case]).get(case))
     mask = found["mask"]
     blobs = [mask["blob"]] if mask is not None and "blob" in mask else []
     return {
-        "case": row.id,
-        "images": [url(request, each) for each in addresses(row.id, whole.refs)[:1]],
+        "case": case,
+        "images": [url(request, each) for each in addresses(case, whole.refs)[:1]],
         "marks": [url(request, f"/api/marks/{each}") for each in blobs],
     }
 

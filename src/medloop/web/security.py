@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -78,10 +78,10 @@ def guard(request: Request, sent: str, token: str) -> None:
         )
 
 
-def needs(*roles: str) -> Callable[[Account], Account]:
+def needs(*roles: str) -> Callable[[Account], Awaitable[Account]]:
     """A dependency: somebody with one of these roles, or an admin."""
 
-    def allowed(account: Annotated[Account, Depends(person)]) -> Account:
+    async def allowed(account: Annotated[Account, Depends(person)]) -> Account:
         if account.role not in (*roles, "admin"):
             raise Refused(
                 "forbidden",

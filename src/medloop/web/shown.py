@@ -39,7 +39,8 @@ class Shown:
 def gather(store: Store, case: int, reader: str, adjudicates: bool) -> Shown:
     """What this reader is shown. Raises `InputError` where there is no such case."""
     study = studies.get(store, case)
-    standing = tuple(reviews.standing(store, [case]))
+    told = reviews.of_case(store, case)
+    standing = tuple(reviews.not_undone(told))
     mine = any(row.author == reader for row in standing)
     hidden = unaided(study, standing, reader)
     proposal = proposals.latest(store, [case]).get(case)
@@ -55,7 +56,7 @@ def gather(store: Store, case: int, reader: str, adjudicates: bool) -> Shown:
         label=None if hidden else found.get((case, question.name)),
         prior=prior,
         prior_label=None if prior is None else found.get((prior.id, question.name)),
-        seen=reviews.head(store, case),
+        seen=told[-1].id if told else None,
         open=study.state in _OPEN or _second_opinion(study, mine) or (adjudicates and study.state == "adjudication"),
     )
 
