@@ -156,6 +156,7 @@ class _Labourer:
             work.fall_due(self._store, self.queue)
             if time.monotonic() >= self._retain_at:
                 forget.expired(self._store, "worker")
+                self._store.blobs.sweep()
                 self._retain_at = time.monotonic() + _DAY_S
         except MedloopError as error:
             _log.warning("chores failed", extra={"code": error.code})
