@@ -828,8 +828,10 @@ class ReviewResult:
     """The number of the review that was committed."""
     proposal: dict[str, Json] | None
     """What is proposed; None where nothing is, or where the case is read blind and this reader has not said what it shows."""
+    label: dict[str, Json] | None
+    """The label that counts; None where there is none, or where this reader must not know it yet."""
     reviews: list[dict[str, Json]]
-    """Reviews that stand, oldest first."""
+    """Reviews that stand, oldest first; none of them for the second of two readers, who has not read the case yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -193,6 +193,8 @@ def _(result: r.ReviewResult) -> str:
     lines = [f"Case {result.case} ({result.name}): {result.state}."]
     if result.proposal is not None:
         lines.append(f"  proposed: {_proposal({**result.proposal, 'blind': False})}")
+    if result.label is not None:
+        lines.append(f"  label: {result.label['value']} ({result.label['provenance']}, {result.label['author']})")
     for each in result.reviews:
         said = "" if each["value"] is None else f" {each['value']}"
         lines.append(f"  {each['author']}: {each['action']}{said}{'; ' + each['reason'] if each['reason'] else ''}")

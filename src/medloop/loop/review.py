@@ -10,7 +10,7 @@ from medloop.errors import InputError
 from medloop.loop._arrivals import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import ReviewRequest, ReviewResult
-from medloop.store import Store, proposals, reviews, settings, studies
+from medloop.store import Store, labels, proposals, reviews, settings, studies
 from medloop.store.records import ACTIONS, ProposalRow, ReviewRow, StudyRow
 from medloop.types import Json, TargetKind
 from medloop.wire import to_json
@@ -73,14 +73,17 @@ def _undo(records: Store, request: ReviewRequest) -> None:
 def _told(records: Store, request: ReviewRequest, said: ReviewRow | None) -> ReviewResult:
     study = studies.get(records, request.case)
     standing = reviews.standing(records, [request.case])
-    proposal = None if unaided(study, standing, request.by) else proposals.latest(records, [request.case]).get(request.case)
+    hidden, second = unaided(study, standing, request.by), second_opinion(study, standing, request.by)
+    proposal = proposals.latest(records, [request.case]).get(request.case)
+    label = labels.current(records, [request.case]).get((request.case, asked(records, proposal).name))
     return ReviewResult(
         case=study.id,
         name=study.name,
         state=study.state,
         review=None if said is None else said.id,
-        proposal=None if proposal is None else to_json(proposal),
-        reviews=[to_json(each) for each in standing],
+        proposal=None if hidden or proposal is None else to_json(proposal),
+        label=None if hidden or second or label is None else to_json(label),
+        reviews=[] if second else [to_json(each) for each in standing],
     )
 
 
@@ -121,6 +124,11 @@ def asked(store: Store, proposal: ProposalRow | None = None) -> Question:
 def unaided(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
     """Whether the proposal must stay hidden: the case is read blind, and this reader has not committed yet."""
     return (study.blind or study.frozen) and all(row.author != reader for row in standing)
+
+
+def second_opinion(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
+    """Whether this reader is the second of two, who must not see what the first one said."""
+    return study.state == "reading" and all(row.author != reader for row in standing)
 
 
 def valued(value: Json, action: str, question: Question, hidden: bool) -> Json:
