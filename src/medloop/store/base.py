@@ -19,6 +19,8 @@ from medloop.store.blobs import Blobs
 from medloop.store.upgrade import upgrade, version
 from medloop.workspace.atomic import explained
 
+THREADS = 16
+"""So many at once find a connection that is open already."""
 _WAIT_S = 30.0
 _WRITERS = 0x6D65646C
 """The number under which writers on PostgreSQL wait for each other."""
@@ -149,7 +151,7 @@ def _engine(url: str | None, root: Path) -> sa.Engine:
         in_memory = address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:")
         if address.get_backend_name() not in ("sqlite", "postgresql") or in_memory:
             raise ValueError(address.get_backend_name())
-        sizes = {"pool_size": 8, "max_overflow": 56, "pool_pre_ping": address.get_backend_name() == "postgresql"}
+        sizes = {"pool_size": THREADS, "max_overflow": 64 - THREADS, "pool_pre_ping": address.get_backend_name() == "postgresql"}
         engine = sa.create_engine(address, hide_parameters=True, **sizes)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError) as error:
         raise InputError(

@@ -25,9 +25,8 @@ _IN_SCRIPT = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("medloop.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
+    shape: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    made = Environment(loader=PackageLoader("medloop.web"), autoescape=True, auto_reload=False, **shape)
     made.filters |= {"data": _data, "percent": _percent, "number": _number, "moment": _moment}
     return made
 
