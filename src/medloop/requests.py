@@ -566,8 +566,10 @@ class ProposeResult:
 class RetrainRequest(StoreRequest):
     """Learn a challenger from the confirmed labels of the store, starting from the champion."""
 
+    targets: str | None = None
+    """What is learnt: classes, masks, boxes, with commas between (default: as the champion; without one, classes)."""
     recipe: str | None = None
-    """A recipe's name or a TOML file (default: ladder)."""
+    """A recipe's name or a TOML file (default: ladder; multitask where masks or boxes are learnt)."""
     budget: str = "10m"
     """Wall time for the whole job: 90, 90s, 10m, 1h30m."""
     anew: bool = False
@@ -596,7 +598,7 @@ class RetrainResult:
     labels: dict[str, int]
     """Labels learnt from, by provenance."""
     left_out: dict[str, int]
-    """Labelled cases that are not learnt from, by reason: frozen, ai-only, unreadable value, copy of a frozen case."""
+    """Labels that are not learnt from, by reason: frozen, ai-only, unsettled, unreadable value; cases: copy of a frozen case."""
     learn: LearnResult
 
 

@@ -84,7 +84,7 @@ def _labels(row: ModelRow) -> int:
 def _figure(row: ModelRow, decided: Sequence[PromotionRow]) -> tuple[str, dict[str, Json] | None, str]:
     """Its main figure with the 95 % interval, and on what: its own report, or where that says nothing the frozen test set."""
     test: Mapping[str, Json] = row.card.get("test") or {}
-    for name in ("auc", "r2"):
+    for name in ("auc", "r2", "dice", "map50"):
         if (test.get(name) or {}).get("value") is not None:
             return name, {key: test[name].get(key) for key in ("value", "low", "high")}, HELD_OUT
     evidence = judged_in([each for each in reversed(decided) if row.id in (each.challenger_id, each.champion_id)], row.id)
@@ -126,7 +126,7 @@ def _says(
         numbers = len({row["labels"] for row in curve})
         needed = f"A forecast needs figures at {forecasting.FEWEST} different numbers of labels; there are {numbers}."
         return f"{len(told)} {'model' if len(told) == 1 else 'models'}. {needed}"
-    name = {"auc": "AUC", "r2": "R²"}.get(metric, metric)
+    name = {"auc": "AUC", "r2": "R²", "dice": "Dice"}.get(metric, metric)
     return (
         f"With {MORE} labels more ({expected.labels} in all) expect an {name} of {expected.figure:.3f} "
         f"(95 %: {expected.low:.3f} to {expected.high:.3f}); ever more labels tend to {expected.best:.3f}."

@@ -89,12 +89,17 @@ def _told(records: Store, request: ReviewRequest, said: ReviewRow | None) -> Rev
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet."""
+    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet.
+
+    ``outlined``, ``boxed``: what they draw where no proposal says.
+    """
 
     kind: str
     classes: tuple[str, ...]
     name: str = "classes"
     unit: str = ""
+    outlined: tuple[str, ...] = ()
+    boxed: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -109,16 +114,17 @@ class Question:
 
 def asked(store: Store, proposal: ProposalRow | None = None) -> Question:
     """The target of the project; where none is set, what the proposal speaks of."""
-    target: Json = settings.get(store, "target")
+    with store.read() as connection:
+        said = settings.values(connection, "target", "drawn")
+    target, drawn = said["target"], said["drawn"] or {}
     if isinstance(target, Mapping):
-        return Question(
-            str(target.get("kind", "")),
-            tuple(map(str, target.get("classes") or ())),
-            str(target.get("name") or "classes"),
-            str(target.get("unit") or ""),
-        )
-    classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
-    return Question(TargetKind.BINARY.value if len(classes) == 2 else TargetKind.MULTICLASS.value, classes)
+        classes = tuple(map(str, target.get("classes") or ()))
+        kind, name, unit = str(target.get("kind", "")), str(target.get("name") or "classes"), str(target.get("unit") or "")
+    else:
+        classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
+        kind, name, unit = (TargetKind.BINARY if len(classes) == 2 else TargetKind.MULTICLASS).value, "classes", ""
+    outlined, boxed = (tuple(drawn.get(each.value) or classes) for each in (TargetKind.MASKS, TargetKind.BOXES))
+    return Question(kind, classes, name, unit, outlined, boxed)
 
 
 def unaided(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:

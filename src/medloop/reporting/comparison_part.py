@@ -23,7 +23,14 @@ _HEADLINES = {
     "needs-person": ("A person decides about the challenger", "warn"),
     "rolled-back": ("The former champion is back", ""),
 }
-_METRICS = {"auc": "AUC", "mae": "mean absolute error", "found": "share found", "right": "share right"}
+_METRICS = {
+    "auc": "AUC",
+    "mae": "mean absolute error",
+    "dice": "Dice",
+    "precision": "average precision",
+    "found": "share found",
+    "right": "share right",
+}
 _PICTURES = 12
 
 

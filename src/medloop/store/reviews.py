@@ -167,7 +167,7 @@ def _completed(connection: sa.Connection, new: ReviewRow) -> ReviewRow:
     if new.action != "accept" or new.proposal_id is None or new.value is not None:
         return new
     proposal = one(connection, proposals, new.proposal_id, "proposal")
-    return ReviewRow(**said(new) | {"value": proposal["label"]})
+    return ReviewRow(**said(new) | {"value": proposal["label"] or None})
 
 
 def _outcome(

@@ -80,11 +80,22 @@ def checked(key: str, value: Json) -> Json:
         raise _wrong(key, "true or false")
     if key == "target" and value is not None:
         target_from(value if isinstance(value, dict) else {})
+    if key == "drawn" and not _classes_drawn(value):
+        raise _wrong(key, '{"masks": ["CLASS", ...], "boxes": ["CLASS", ...]}, or nothing')
     if key in ("mapping", "watch", "recipe") and not (value is None or isinstance(value, (str, dict))):
         raise _wrong(key, "text, or nothing")
     if len(json.dumps(value)) > 200_000:
         raise _wrong(key, "less")
     return value
+
+
+def _classes_drawn(value: Json) -> bool:
+    """Whether this may say what readers outline and box."""
+    if value is None:
+        return True
+    parts = value.items() if isinstance(value, dict) else [("", None)]
+    words = [name for _, names in parts for name in (names if isinstance(names, list) else [None])]
+    return all(key in ("masks", "boxes") for key, _ in parts) and all(isinstance(word, str) for word in words)
 
 
 def _wrong(key: str, allowed: str) -> InputError:

@@ -293,11 +293,11 @@ def _findings(site: Site, study: StudyRow, said: Reading, question: Question, pr
     found: dict[str, Any] = {}
     mask, boxes = ((proposed or {}).get(name) or {} for name in ("mask", "boxes"))
     if said.mask is not None:
-        classes = list(mask.get("classes") or question.classes)
+        classes = list(mask.get("classes") or question.outlined)
         found[str(mask.get("target") or "masks")] = {"blob": _kept(site, study, said.mask), "classes": classes}
     if said.boxes is not None:
         each = [{**box.model_dump(exclude={"kind", "score"}), "class": box.kind} for box in said.boxes]
-        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or question.classes), "boxes": each}
+        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or question.boxed), "boxes": each}
     return found
 
 

@@ -69,10 +69,10 @@ def _about(
         "open": shown.open,
         "seen": shown.seen,
         "mask": None if mask is None or "blob" not in mask else {"url": url(request, f"/api/marks/{mask['blob']}")},
-        "maskClasses": list((mask or {}).get("classes") or question.classes),
+        "maskClasses": list((mask or {}).get("classes") or question.outlined),
         "heat": None if proposal is None else {"url": url(request, f"/api/proposals/{proposal.id}/heat")},
         "boxes": [{**each, "kind": each.get("class", 0)} for each in (boxes or {}).get("boxes") or []],
-        "boxClasses": list((boxes or {}).get("classes") or question.classes),
+        "boxClasses": list((boxes or {}).get("classes") or question.boxed),
         "draft": draft,
         "urls": {
             "review": url(request, f"/api/cases/{shown.study.id}/reviews{query}"),
