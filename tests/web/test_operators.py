@@ -17,7 +17,7 @@ from medloop import store
 from medloop.loop import _logs
 from medloop.loop.serve import Logged
 from medloop.store import Store, accounts, audit, jobs, models, settings, studies
-from medloop.store.records import ModelRow, PromotionRow
+from medloop.store.records import ModelRow, PromotionRow, StudyRow
 from medloop.web import limits
 from medloop.web.app import create
 from medloop.workspace import Workspace
@@ -117,6 +117,17 @@ def test_the_page_of_agreement_shows_every_pair_with_its_interval(as_, opened: S
     assert 'href="/agreement"' in client.get("/models").text
     assert 'href="/agreement"' not in as_("reader").get("/models").text
     assert "盲读" in client.get("/agreement", headers={"Accept-Language": "zh"}).text
+
+
+def test_who_may_set_the_classes_is_led_there_from_a_case_without(as_, opened: Store) -> None:
+    number, _ = studies.add(opened, StudyRow(name="a", content="a", state="ready"), "test")
+    link, says = 'An admin sets them. <a href="/settings">', "The project has no classes yet."
+    admin, reader = (as_(role).get(f"/review/{number}").text for role in ("admin", "reader"))
+    assert link in admin
+    assert says in reader
+    assert link not in reader
+    settings.put(opened, {"target": {"kind": "binary", "classes": ["well", "sick"]}}, "test")
+    assert says not in as_("admin").get(f"/review/{number}").text
 
 
 def test_nobody_gets_in_without_a_token(as_) -> None:
