@@ -342,6 +342,8 @@ class SampleResult:
     patients: int
     studies: int
     labels: str
+    mapping: str | None
+    """A mapping of its classes to standards, where there are codes for them."""
     seconds: float
 
 
