@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medloop import store as storing
 from medloop.labels import Labelled, case_of, patient_of
 from medloop.loop import _drawn, _draws
 from medloop.loop._intake import Means, look
@@ -17,7 +15,6 @@ from medloop.store.arrivals import UNREAD, Arrival, Kept
 from medloop.store.records import StudyRow, now
 from medloop.types import Case, ImageRef, Json, Label, Rejected, Truth
 from medloop.wire import to_json
-from medloop.workspace import Workspace
 
 _AT_ONCE = 16
 """Studies of one transaction: readers wait while it is written."""
@@ -244,13 +241,3 @@ def _bytes(ref: ImageRef) -> int:
     for length in ref.shape:
         size *= length
     return size
-
-
-@contextmanager
-def opened(workspace: Workspace, database: str | None, blobs: str | None) -> Iterator[Store]:
-    """The store of a workspace, closed afterwards. Raises `InputError`."""
-    records = storing.open(workspace.root, database, blobs)
-    try:
-        yield records
-    finally:
-        records.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from medloop.evaluation import kappa
-from medloop.loop._arrivals import opened
+from medloop.loop._records import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import AgreementRequest, AgreementResult
 from medloop.store import Store, proposals, reviews, studies

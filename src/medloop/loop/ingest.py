@@ -16,9 +16,10 @@ from medloop.compute import Compute
 from medloop.errors import InputError
 from medloop.labels import Labelled, patient_of
 from medloop.loop import _drawn
-from medloop.loop._arrivals import Taken, Taking, earlier, opened, take
+from medloop.loop._arrivals import Taken, Taking, earlier, take
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, labels_with
+from medloop.loop._records import opened
 from medloop.loop._staging import link, staged
 from medloop.loop._unpack import is_archive
 from medloop.progress import QUIET, Progress

@@ -20,9 +20,9 @@ from medloop.errors import InputError
 from medloop.evaluation import calibration
 from medloop.evaluation.suspects import suspects, suspects_each
 from medloop.families import _cross, _quick
-from medloop.loop._arrivals import opened
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, look
+from medloop.loop._records import opened
 from medloop.loop._stored import gathered
 from medloop.progress import QUIET, Progress
 from medloop.requests import RecheckRequest, RecheckResult

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medloop.errors import InputError
-from medloop.loop._arrivals import opened
+from medloop.loop._records import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import ReviewRequest, ReviewResult
 from medloop.store import Store, labels, proposals, reviews, settings, studies

@@ -23,15 +23,13 @@ from medloop.loop import ingest
 from medloop.loop import jobs as work
 from medloop.loop._defects import defect
 from medloop.loop._messages import BadMessage, Messages, messages, settle
-from medloop.loop._pulse import Heard, leave, own_name, sign, workers
+from medloop.loop._pulse import PARENT, Heard, leave, own_name, sign, workers
 from medloop.progress import QUIET, Progress
 from medloop.requests import IngestRequest, WorkerRequest, WorkerResult
 from medloop.store import Store, forget, jobs, settings
 from medloop.store.records import JobRow, now
 from medloop.workspace import Workspace
 
-PARENT = "MEDLOOP_SERVED_BY"
-"""The process number of the server that started this worker; it ends when that one is gone."""
 _BEAT_S = 1.0
 _IDLE_S = 0.3
 _CHORES_S = 2.0

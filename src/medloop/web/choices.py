@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from medloop import registry
 from medloop.errors import InputError
-from medloop.loop._stored import target_from
 from medloop.store import settings
 from medloop.store.studies import ORDERS
 from medloop.types import Json
@@ -79,7 +79,7 @@ def checked(key: str, value: Json) -> Json:
     if isinstance(default, bool) and not isinstance(value, bool):
         raise _wrong(key, "true or false")
     if key == "target" and value is not None:
-        target_from(value if isinstance(value, dict) else {})
+        registry.part("loop", "_stored").target_from(value if isinstance(value, dict) else {})
     if key == "drawn" and not _classes_drawn(value):
         raise _wrong(key, '{"masks": ["CLASS", ...], "boxes": ["CLASS", ...]}, or nothing')
     if key in ("mapping", "watch", "recipe") and not (value is None or isinstance(value, (str, dict))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from medloop.loop.agreement import agreement_of
+from medloop import registry
 from medloop.requests import AgreementResult
 from medloop.web.pages import page
 from medloop.web.security import Overseer
@@ -17,10 +17,11 @@ router = APIRouter()
 @router.get("/api/agreement", tags=["agreement"])
 def found(site: Here, person: Overseer) -> AgreementResult:
     """Kappa of every two readers, of all, and of readers and model with the proposal shown and hidden, with intervals."""
-    return agreement_of(site.store)
+    result: AgreementResult = registry.part("loop", "agreement").agreement_of(site.store)
+    return result
 
 
 @router.get("/agreement", response_class=HTMLResponse, include_in_schema=False)
 def shown(request: Request, site: Here, person: Overseer) -> HTMLResponse:
     """The page."""
-    return page(request, "agreement.html.j2", section="agreement", found=agreement_of(site.store))
+    return page(request, "agreement.html.j2", section="agreement", found=found(site, person))

@@ -13,19 +13,17 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from medloop import readers
+from medloop import readers, registry
 from medloop.errors import InputError, Refused
-from medloop.loop.queue import WAITING
 from medloop.loop.review import Question, asked, unaided, valued
 from medloop.store import desk, drafts, proposals, reviews, studies
-from medloop.store.records import Account, ReviewRow, StudyRow
+from medloop.store.records import OPEN_STATES, Account, ReviewRow, StudyRow
 from medloop.web.pages import url
 from medloop.web.pictures import addresses
 from medloop.web.security import Reader
 from medloop.web.shown import findings, words
 from medloop.web.site import Here, Number, Site
 from medloop.wire import to_json
-from medloop.writers import nifti, png
 
 router = APIRouter(prefix="/api", tags=["reading"])
 _MOST_DRAFT = 4_000_000
@@ -124,7 +122,7 @@ Which = Annotated[Wanted, Depends(wanted)]
 
 def waiting(person: Account) -> tuple[str, ...]:
     """The states of cases that wait for somebody of this role."""
-    return (*WAITING, "adjudication") if adjudicates(person) else WAITING
+    return (*OPEN_STATES, "adjudication") if adjudicates(person) else OPEN_STATES
 
 
 def adjudicates(person: Account) -> bool:
@@ -319,7 +317,6 @@ def _kept(site: Site, study: StudyRow, mask: Runs) -> str:
             fix="Load the page again and draw once more.",
         )
     drawn = np.repeat(values.astype(np.uint8), counts).reshape(mask.shape)
-    if depth == 1:
-        return site.store.blobs.put(png.mask_bytes(drawn[0]), ".png")
     affine = readers.affine(studies.local(site.store, study).refs[0]) if grid[2] > 1 else None
-    return site.store.blobs.put(nifti.mask_bytes(drawn, affine, study.refs[0].spacing_mm), ".nii.gz")
+    content, suffix = registry.part("loop", "_drawn").mask_blob(drawn, affine, study.refs[0])
+    return site.store.blobs.put(content, suffix)
