@@ -314,3 +314,12 @@ def test_logs_hold_no_patient(opened: Store) -> None:
     assert said.count("\n") >= 8
     assert "/api/studies" in said
     assert "Zyxwv" not in said
+
+
+@pytest.mark.parametrize("passed_on", ["/medloop", ""])
+def test_the_log_names_routes_below_a_prefix_too(opened: Store, caplog: pytest.LogCaptureFixture, passed_on: str) -> None:
+    client = TestClient(Logged(create(opened, Workspace(opened.root), prefix="/medloop")), raise_server_exceptions=False)
+    with caplog.at_level(logging.INFO, "medloop.serve"):
+        client.get(f"{passed_on}/api/cases/12")
+        client.get(f"{passed_on}/health")
+    assert [each.route for each in caplog.records if each.message == "request"] == ["/api/cases/{case}", "/health"]

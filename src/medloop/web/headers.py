@@ -62,5 +62,5 @@ class Below:
         if self._prefix and scope["type"] == "http":
             path = scope["path"]
             whole = path if path == self._prefix or path.startswith(f"{self._prefix}/") else self._prefix + path
-            scope = {**scope, "root_path": self._prefix, "path": whole}
+            scope.update(root_path=self._prefix, path=whole)  # in place: whoever logs reads the route from it
         await self._app(scope, receive, send)
