@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medloop import store
 from medloop.evaluation import forecast as forecasting
 from medloop.evaluation.forecast import Point
-from medloop.loop import _frozen
+from medloop.loop import _frozen, _records
 from medloop.loop._card import card_path, judged_in
 from medloop.progress import QUIET, Progress
 from medloop.requests import ModelsRequest, ModelsResult
@@ -28,14 +27,11 @@ def models(workspace: Workspace, request: ModelsRequest, tell: Progress = QUIET)
     """List them, newest first."""
     del tell
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         rows, decided, champion = kept.every(opened), kept.decisions(opened), kept.champion(opened)
         told = [_told(workspace, row, rows, decided) for row in rows]
         usable = len({case for case, _ in labels.current(opened, truth=True)})
         looks, allowed = kept.looked(opened, _frozen.test_set(opened)), int(settings.get(opened, "looks_allowed"))
-    finally:
-        opened.close()
     curve, metric = _curve(told)
     points = [Point(each["labels"], each["figure"], _error(each)) for each in curve]
     most = max((each["labels"] for each in curve), default=0)

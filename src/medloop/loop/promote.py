@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from medloop import families, store
+from medloop import families
 from medloop.errors import InputError, Refused
 from medloop.evaluation.gate import Decision, Rules
 from medloop.families import Model
-from medloop.loop import _drawn, _frozen
+from medloop.loop import _drawn, _frozen, _records
 from medloop.loop._card import write_card
 from medloop.loop._clock import Clock
 from medloop.loop._frozen import Frozen
@@ -27,7 +26,7 @@ from medloop.requests import PromoteRequest, PromoteResult
 from medloop.store import Store, models, settings, studies
 from medloop.store.records import LookRow, ModelRow, PromotionRow
 from medloop.types import Json, Target
-from medloop.workspace import Workspace, ready_for, write_text
+from medloop.workspace import Workspace, asked_for, write_text
 
 _FIRST = "There is no champion to compare with: the first model proposes, and people decide."
 _LIKE_GUESSING = "It is not shown to be better than guessing on the cases held out from its training."
@@ -52,12 +51,9 @@ def promote(workspace: Workspace, request: PromoteRequest, tell: Progress = QUIE
         raise InputError(
             "no-reason", got="--force without --reason.", allowed="--force --reason 'WHY'.", fix="Say why; it is recorded."
         )
-    out = None if request.out is None else Path(request.out).absolute()
-    if out is not None:
-        ready_for(out)
+    out = asked_for(request.out)
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         challenger = model_of(opened, request.challenger) if request.challenger else newest(models.every(opened), "challenger")
         champion = models.champion(opened)
         if champion is not None and champion.id == challenger.id:
@@ -75,8 +71,6 @@ def promote(workspace: Workspace, request: PromoteRequest, tell: Progress = QUIE
         if out is not None:
             told = said.evidence | {"decision": said.decision, "reasons": list(said.reasons)}
             write_text(out, page(told, lambda case: _picture(opened, case)))
-    finally:
-        opened.close()
     result = _result(challenger, champion, said, allowed, None if out is None else str(out), clock.seconds)
     if said.decision != Decision.PROMOTED and not request.auto:
         raise _refused(result)

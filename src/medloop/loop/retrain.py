@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from medloop import families, store
+from medloop import families
 from medloop.dataset import duplicates
 from medloop.dataset._goals import CLASSES
 from medloop.errors import InputError
@@ -16,7 +16,7 @@ from medloop.families._averaged import with_network
 from medloop.families._joint_model import MultitaskModel
 from medloop.families._network_model import BACKBONE
 from medloop.labels import Labelled
-from medloop.loop import _drawn
+from medloop.loop import _drawn, _records
 from medloop.loop._card import write_card
 from medloop.loop._intake import Means, look
 from medloop.loop._learnt import Learnt, read_learnt
@@ -43,11 +43,8 @@ def retrain(workspace: Workspace, request: RetrainRequest, tell: Progress = QUIE
     held out of every model of the line to judge by in its own report. Raises `Refused` where there is too little to learn from.
     """
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         return _retrained(workspace, opened, request, tell)
-    finally:
-        opened.close()
 
 
 def _retrained(workspace: Workspace, opened: Store, request: RetrainRequest, tell: Progress) -> RetrainResult:

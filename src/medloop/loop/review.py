@@ -39,22 +39,11 @@ def review(workspace: Workspace, request: ReviewRequest, tell: Progress = QUIET)
 
 def _row(records: Store, request: ReviewRequest) -> ReviewRow:
     """The review as the store keeps it."""
-    study = studies.get(records, request.case)
-    hidden = unaided(study, reviews.standing(records, [request.case]), request.by)
-    proposal = proposals.latest(records, [request.case]).get(request.case)
-    question = asked(records, proposal)
+    case = posed(records, request.case, request.by)
     value: Json = request.value
-    if value is not None and question.several:
+    if value is not None and case.question.several:
         value = {name.strip(): 1.0 for name in value.split("|") if name.strip()}
-    return ReviewRow(
-        case_id=request.case,
-        author=request.by,
-        action=request.action,
-        value=valued(value, request.action, question, hidden),
-        reason=request.reason.strip(),
-        proposal_id=None if hidden or proposal is None else proposal.id,
-        blind=hidden,
-    )
+    return case.answered(request.action, value, request.reason)
 
 
 def _undo(records: Store, request: ReviewRequest) -> None:
@@ -110,6 +99,38 @@ class Question:
     def number(self) -> bool:
         """Whether the answer is a number."""
         return self.kind == TargetKind.NUMBER.value
+
+
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A case as it is put to a reader. ``proposal``: the last one, even where it is ``hidden`` from this reader."""
+
+    study: StudyRow
+    reader: str
+    question: Question
+    proposal: ProposalRow | None
+    hidden: bool
+
+    def answered(self, action: str, value: Json, reason: str) -> ReviewRow:
+        """What the reader says, as the store keeps it. Raises `InputError` for an answer that the question does not allow."""
+        return ReviewRow(
+            case_id=self.study.id,
+            author=self.reader,
+            action=action,
+            value=valued(value, action, self.question, self.hidden),
+            reason=reason.strip(),
+            proposal_id=None if self.hidden or self.proposal is None else self.proposal.id,
+            blind=self.hidden,
+        )
+
+
+def posed(store: Store, case: int, reader: str) -> Posed:
+    """The case as this reader is asked about it. Raises `InputError` where there is none of that number."""
+    with store.read():
+        study = studies.get(store, case)
+        hidden = unaided(study, reviews.not_undone(reviews.of_case(store, case)), reader)
+        proposal = proposals.latest(store, [case]).get(case)
+        return Posed(study, reader, asked(store, proposal), proposal, hidden)
 
 
 def asked(store: Store, proposal: ProposalRow | None = None) -> Question:

@@ -176,7 +176,7 @@ class _Labourer:
             self._lost(row, error)
         except Exception as error:
             self._in_verb = False
-            self._lost(row, defect(error, self._workspace.root))
+            self._lost(row, defect(error, self._workspace.root, lambda path: f"{path.name} of the workspace"))
 
     def _interrupted(self, row: JobRow) -> None:
         if self._aborted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medloop import readers, registry
 from medloop.errors import InputError, Refused
-from medloop.loop.review import Question, asked, unaided, valued
+from medloop.loop.review import Posed, posed, unaided
 from medloop.store import desk, drafts, proposals, reviews, studies
-from medloop.store.records import OPEN_STATES, Account, ReviewRow, StudyRow
+from medloop.store.records import OPEN_STATES, Account, StudyRow
 from medloop.web.pages import url
 from medloop.web.pictures import addresses
 from medloop.web.security import Reader
@@ -136,35 +136,22 @@ def review(request: Request, person: Reader, site: Here, case: Number, said: Rea
 
     ``next`` of the answer is the page of the case that follows in the list asked for; it is on this reader's desk from now on.
     """
-    with site.store.read():
-        study = studies.get(site.store, case)
-        hidden = unaided(study, reviews.not_undone(reviews.of_case(site.store, case)), person.name)
-        proposal = proposals.latest(site.store, [case]).get(case)
-        question = asked(site.store, proposal)
-    if study.state == "adjudication" and not adjudicates(person):
+    put = posed(site.store, case, person.name)
+    if put.study.state == "adjudication" and not adjudicates(person):
         raise Refused(
             "forbidden",
             got="This case waits for an adjudicator.",
             allowed="Adjudicators and admins.",
             fix="Go on with the next case.",
         )
-    new = ReviewRow(
-        case_id=case,
-        author=person.name,
-        action=said.action,
-        value=valued(said.value, said.action, question, hidden),
-        reason=said.reason.strip(),
-        findings=_findings(site, study, said, question, None if proposal is None else findings(proposal)),
-        proposal_id=None if hidden or proposal is None else proposal.id,
-        blind=hidden,
-        seconds=said.seconds,
-    )
-    if said.proposal is not None and not hidden and (proposal is None or proposal.id != said.proposal) and said.action == "accept":
+    new = replace(put.answered(said.action, said.value, said.reason), findings=_findings(site, put, said), seconds=said.seconds)
+    current = None if put.proposal is None else put.proposal.id
+    if said.action == "accept" and said.proposal not in (None, current) and not put.hidden:
         raise _renewed()
     with site.store.write() as connection:
         kept = reviews.commit(site.store, new, said.seen)
         after = desk.hand_out(connection, which.wish(person, case))
-    told = proposal if hidden else None
+    told = put.proposal if put.hidden else None
     there = f"/next{which.address}" if after is None else f"/review/{after}{which.address}"
     answer = {
         "review": kept.id,
@@ -286,16 +273,16 @@ def _renewed() -> Refused:
     )
 
 
-def _findings(site: Site, study: StudyRow, said: Reading, question: Question, proposed: dict[str, Any] | None) -> dict[str, Any]:
+def _findings(site: Site, put: Posed, said: Reading) -> dict[str, Any]:
     """The outline and boxes that the reader drew, the outline as a blob."""
     found: dict[str, Any] = {}
-    mask, boxes = ((proposed or {}).get(name) or {} for name in ("mask", "boxes"))
+    mask, boxes = (findings(put.proposal)[name] or {} for name in ("mask", "boxes"))
     if said.mask is not None:
-        classes = list(mask.get("classes") or question.outlined)
-        found[str(mask.get("target") or "masks")] = {"blob": _kept(site, study, said.mask), "classes": classes}
+        classes = list(mask.get("classes") or put.question.outlined)
+        found[str(mask.get("target") or "masks")] = {"blob": _kept(site, put.study, said.mask), "classes": classes}
     if said.boxes is not None:
         each = [{**box.model_dump(exclude={"kind", "score"}), "class": box.kind} for box in said.boxes]
-        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or question.boxed), "boxes": each}
+        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or put.question.boxed), "boxes": each}
     return found
 
 
