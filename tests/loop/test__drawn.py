@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from medloop.loop._truth import truth_of
 from medloop.loop.ingest import ingest
 from medloop.loop.retrain import retrain
 from medloop.loop.review import asked
+from medloop.reporting.comparison_part import fragment
 from medloop.requests import IngestRequest, RetrainRequest
 from medloop.store import Store, labels, settings, studies
 from medloop.store.records import LabelRow, ModelRow, StudyRow
 from medloop.store.studies import Filter
 from medloop.targets import boxes
 from medloop.types import Findings, Target, TargetKind
+from medloop.web.choices import checked
 from medloop.workspace import Workspace
 from medloop.writers import png
 from tests.loop.stored import fill
@@ -175,6 +178,19 @@ def test_boxes_are_judged_case_by_case_on_frozen_cases_that_were_read_blind(reco
     assert _frozen.frozen_cases(records, BOX).left_out == {"read with the proposal in view": 1}
 
 
+def test_a_second_target_stands_beside_the_first_in_evidence_and_page(records: Store, tmp_path: Path) -> None:
+    frozen = _frozen_boxes(records, tmp_path / "a", 32)
+    main = replace(frozen, target=replace(BOX, name="spots"))
+    each = [(_answers(frozen, hit).drawn["boxes"], _answers(frozen, other).drawn["boxes"]) for hit, other in ((10, 30), (28, 20))]
+    answers = [Told({}, {"spots": spots, "boxes": cells}) for spots, cells in each]
+    pair = (ModelRow(name="old", path="", family="multitask"), ModelRow(name="new", path="", family="multitask"))
+    found = judge([main, frozen], pair, answers, Rules(), 1)
+    assert found.verdict.decision is Decision.NEEDS_PERSON
+    assert found.verdict.reasons[0].startswith("It is worse for target=boxes (32 cases): average precision 0.625 instead of 0.938")
+    assert [each["target"]["name"] for each in found.evidence["beside"]] == ["boxes"]
+    assert fragment(found.evidence).count('<th scope="row">Precision cell</th>') == 2
+
+
 def test_a_case_that_one_model_could_not_answer_is_left_out_for_both(records: Store, tmp_path: Path) -> None:
     frozen = _frozen_boxes(records, tmp_path / "a", 12)
     one, two = _answers(frozen, 12), _answers(frozen, 12)
@@ -198,3 +214,11 @@ def test_a_target_that_is_asked_for_and_not_labelled_is_told(records: Store, tmp
     with pytest.raises(InputError) as caught:
         retrain(Workspace(records.root), RetrainRequest(targets="classes,masks", budget="10m"))
     assert caught.value.code == "target-without-labels"
+
+
+@pytest.mark.parametrize("wrong", ["masks", {"masks": "rim"}, {"lines": ["rim"]}, {"boxes": [1]}])
+def test_what_readers_draw_is_set_by_its_classes(wrong: Any) -> None:
+    assert checked("drawn", {"masks": ["rim", "core"], "boxes": []}) == {"masks": ["rim", "core"], "boxes": []}
+    assert checked("drawn", None) is None
+    with pytest.raises(InputError):
+        checked("drawn", wrong)

@@ -66,7 +66,9 @@ def fragment(evidence: Mapping[str, Json], picture: PictureOf | None = None) -> 
             "tiles": _tiles(verdict),
             "chart": _chart(verdict),
             "groups": [_group(each) for each in _sorted(verdict)],
-            "figures": [_figure(each) for each in evidence.get("figures") or []],
+            "figures": [
+                _figure(each) for part in (evidence, *(evidence.get("beside") or [])) for each in part.get("figures") or []
+            ],
             "classes": changed.get("classes") or [],
             "moved": _moved(evidence, changed),
             "changes": _changes(cases),
