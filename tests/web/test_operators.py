@@ -323,3 +323,15 @@ def test_the_log_names_routes_below_a_prefix_too(opened: Store, caplog: pytest.L
         client.get(f"{passed_on}/api/cases/12")
         client.get(f"{passed_on}/health")
     assert [each.route for each in caplog.records if each.message == "request"] == ["/api/cases/{case}", "/health"]
+
+
+def test_a_mapping_is_checked_before_it_is_kept(as_, opened: Store, tmp_path: Path) -> None:
+    client = as_("admin")
+    good = '[classes.tumour]\nicd10 = "D37.6"\n'
+    for wrong, says in ((good.replace("D37.6", "D37.66"), "D37.6"), (str(tmp_path / "none.toml"), "cannot be read")):
+        answer = client.patch("/api/settings", json={"mapping": wrong})
+        assert answer.status_code == 400
+        assert says in answer.text
+        assert settings.get(opened, "mapping") is None
+    assert client.patch("/api/settings", json={"mapping": good}).status_code == 200
+    assert settings.get(opened, "mapping") == good

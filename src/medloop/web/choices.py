@@ -86,6 +86,8 @@ def checked(key: str, value: Json) -> Json:
         raise _wrong(key, "text, or nothing")
     if len(json.dumps(value)) > 200_000:
         raise _wrong(key, "less")
+    if key == "mapping" and isinstance(value, str):
+        registry.part("loop", "_standards").mapping_of(value)
     return value
 
 
