@@ -19,7 +19,7 @@ from typing import Any
 
 from medloop import store
 from medloop.errors import MedloopError
-from medloop.loop import ingest
+from medloop.loop import _logs, ingest
 from medloop.loop import jobs as work
 from medloop.loop._defects import defect
 from medloop.loop._messages import BadMessage, Messages, messages, settle
@@ -43,6 +43,8 @@ def worker(workspace: Workspace, request: WorkerRequest, tell: Progress = QUIET)
     begun = time.monotonic()
     workspace.ready()
     settle(request.database, request.blobs, request.queue)
+    if PARENT in os.environ:
+        _logs.begin()
     opened = store.open(workspace.root)
     try:
         labourer = _Labourer(workspace, opened)
