@@ -61,7 +61,7 @@ def test_what_is_proposed_of_a_blind_case_stays_hidden_until_it_is_read(opened):
 
 
 def test_the_label_of_a_case_that_is_read_blind_is_hidden_from_who_has_not_read_it(opened):
-    workspace, records, (_, blind) = opened
+    workspace, _, (_, blind) = opened
     done = review(workspace, ReviewRequest(case=blind, action="accept", value="sick", by="ann"))
     assert done.label["value"] == "sick"
     assert review(workspace, ReviewRequest(case=blind, by="ben")).label is None
