@@ -83,23 +83,24 @@ def _reader(url: str, token: str, department: Department, end: float, heard: Hea
     """Look at the next case, confirm it, and so on, once a second."""
     time.sleep(offset)
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
-        case = _next(client, heard)
+        case = _next(client, heard, "/next")
         while case is not None and (begun := time.monotonic()) < end:
             said = {"action": "accept", "value": department.truth[case], "seconds": 1.0}
             answer = client.post(f"/api/cases/{case}/reviews", json=said)
             between = time.monotonic()
+            told = answer.json()
             if answer.status_code == 201:
-                heard.confirmed.append((case, answer.json()["review"]))
+                heard.confirmed.append((case, told["review"]))
             else:
-                heard.errors.append(f"{answer.status_code} {answer.json()['error']['code']}")
-            case = _next(client, heard)
+                heard.errors.append(f"{answer.status_code} {told['error']['code']}")
+            case = _next(client, heard, told.get("next", "/next"))
             heard.waits.append((between - begun, time.monotonic() - between))
             time.sleep(max(0.0, 1.0 - (time.monotonic() - begun)))
 
 
-def _next(client: httpx.Client, heard: Heard) -> int | None:
-    """The page of the next case, as a browser asks for it, which lays the case on this reader's desk; None where none is left."""
-    answer = client.get("/next", follow_redirects=True)
+def _next(client: httpx.Client, heard: Heard, address: str) -> int | None:
+    """The page of the next case, as the review page's script goes there after a confirmation; None where none is left."""
+    answer = client.get(address, follow_redirects=True)
     if answer.status_code != 200:
         heard.errors.append(f"next {answer.status_code}")
     found = re.search(r"/review/(\d+)$", answer.url.path)

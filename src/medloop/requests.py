@@ -342,6 +342,8 @@ class SampleResult:
     patients: int
     studies: int
     labels: str
+    mapping: str | None
+    """A mapping of its classes to standards, where there are codes for them."""
     seconds: float
 
 
@@ -566,8 +568,10 @@ class ProposeResult:
 class RetrainRequest(StoreRequest):
     """Learn a challenger from the confirmed labels of the store, starting from the champion."""
 
+    targets: str | None = None
+    """What is learnt: classes, masks, boxes, with commas between (default: as the champion; without one, classes)."""
     recipe: str | None = None
-    """A recipe's name or a TOML file (default: ladder)."""
+    """A recipe's name or a TOML file (default: ladder; multitask where masks or boxes are learnt)."""
     budget: str = "10m"
     """Wall time for the whole job: 90, 90s, 10m, 1h30m."""
     anew: bool = False
@@ -596,7 +600,7 @@ class RetrainResult:
     labels: dict[str, int]
     """Labels learnt from, by provenance."""
     left_out: dict[str, int]
-    """Labelled cases that are not learnt from, by reason: frozen, ai-only, unreadable value, copy of a frozen case."""
+    """Labels that are not learnt from, by reason: frozen, ai-only, unsettled, unreadable value; cases: copy of a frozen case."""
     learn: LearnResult
 
 
@@ -828,8 +832,10 @@ class ReviewResult:
     """The number of the review that was committed."""
     proposal: dict[str, Json] | None
     """What is proposed; None where nothing is, or where the case is read blind and this reader has not said what it shows."""
+    label: dict[str, Json] | None
+    """The label that counts; None where there is none, or where this reader must not know it yet."""
     reviews: list[dict[str, Json]]
-    """Reviews that stand, oldest first."""
+    """Reviews that stand, oldest first; none of them for the second of two readers, who has not read the case yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -929,6 +935,8 @@ class AgreementResult:
     """Readers and model where the proposal was shown."""
     blind: dict[str, Json]
     """Readers and model where it was hidden until the reader had committed."""
+    follows: bool | None
+    """Whether readers agree with the model clearly more where they see its proposal; None where too few cases tell."""
     says: str
     """Whether readers follow what they are shown, in words."""
 

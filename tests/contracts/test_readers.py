@@ -65,8 +65,8 @@ JOINED = {"channels": readers.Channels((("t1", "t1*"), ("t2", "t2*")))}
 """Readers of what others find, put together once all is found."""
 
 
-DERIVED = {"coco", "labelmap", "seg"}
-"""Readers of what other readers find: they take no file."""
+DERIVED = {"coco", "labelmap", "outline", "seg"}
+"""Readers of what other readers find, or labels name: they take no file."""
 
 
 @pytest.fixture(params=[name for name in registry.names("readers") if name not in DERIVED])

@@ -225,3 +225,13 @@ def test_own_precision_tells_cases_apart():
     assert detection.own_precision(match(_boxes(BOX), _boxes(BOX), 1)) == 1
     assert detection.own_precision(match(_boxes(BOX), _boxes(FAR), 1)) == 0
     assert detection.own_precision(match(Boxes.none(), _boxes(BOX, scores=[0.3]), 1)) == pytest.approx(0.7)
+
+
+def test_two_answers_to_one_case_have_a_figure_in_all_and_of_each_class_that_is_there():
+    there = _boxes(BOX)
+    good, bad = (match(there, _boxes(edges), 2) for edges in (BOX, FAR))
+    one, two = detection.rivals(good, bad)
+    np.testing.assert_array_equal(one, [1, 1, np.nan])
+    np.testing.assert_array_equal(two, [0, 0, np.nan])
+    false = match(Boxes.none(), _boxes(BOX, scores=[0.3]), 2)
+    np.testing.assert_allclose(detection.rivals(false, false)[0], [0.7, np.nan, np.nan])

@@ -5,7 +5,7 @@ from scipy import stats
 from medloop.evaluation import gate
 from medloop.evaluation.comparison import Side
 from medloop.evaluation.gains import Gain
-from medloop.evaluation.gate import Decision, Rules, Trial
+from medloop.evaluation.gate import Decision, Drawn, Rules, Trial
 from medloop.types import Target, TargetKind
 
 TWO = Target(TargetKind.BINARY, ("well", "sick"))
@@ -173,3 +173,80 @@ def test_several_labels_are_judged_with_what_is_known():
     verdict = gate.judge(trial)
     assert verdict.decision is Decision.PROMOTED
     assert {each.group for each in verdict.groups} == {"class=mass", "class=fluid", "sex=F", "sex=M"}
+
+
+CELL = Target(TargetKind.MASKS, ("rim", "core"), "masks")
+
+
+def _drawn(rng, gain=0.0, count=120, correlation=0.8, copies=1, harm=0.0, **more):
+    """Dice of two models whose errors are correlated; the challenger is better by ``gain``, and worse by ``harm`` in the core."""
+    common = rng.normal(0, 0.1, (count, 1))
+    sides = []
+    for shift in ((0.0, 0.0), (gain, gain - harm)):
+        each = 0.7 + np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.normal(0, 0.1, (count, 2)) + shift
+        each = np.clip(each, 0, 1)
+        each[: count // 2, 1] = np.nan  # half of the cases have no core
+        sides.append(np.repeat(np.column_stack([np.nanmean(each, axis=1), each]), copies, axis=0))
+    champion, challenger = sides
+    return Drawn(target=CELL, champion=champion, challenger=challenger, patients=np.repeat(np.arange(count), copies), **more)
+
+
+def _outlined(rounds=200, rules=None, **more):
+    rng = np.random.default_rng(11)
+    return np.mean([gate.judge(_drawn(rng, **more), rules).decision is Decision.PROMOTED for _ in range(rounds)])
+
+
+def test_a_challenger_that_outlines_no_better_is_kept_out_also_where_a_patient_has_several_cases():
+    assert _outlined() <= 0.05
+    assert _outlined(count=40, copies=6) <= 0.05
+
+
+def test_without_the_bound_it_would_get_in_with_its_outlines(monkeypatch):
+    monkeypatch.setattr(Gain, "bound", lambda self, tail: self.difference)
+    assert _outlined() > 0.3
+
+
+def test_outlines_that_are_better_are_promoted_and_later_looks_ask_for_more():
+    assert _outlined(gain=0.03) > 0.9
+    assert _outlined(gain=0.015, look=2) < _outlined(gain=0.015) - 0.2
+    verdict = gate.judge(_drawn(np.random.default_rng(1), gain=0.05))
+    assert verdict.gain.metric == "dice"
+    assert "Better: Dice" in verdict.reasons[0]
+    assert [each.group for each in verdict.groups] == ["class=rim", "class=core"]
+    assert [each.cases for each in verdict.groups] == [120, 60]
+
+
+def test_a_class_that_is_outlined_worse_waits_for_a_person():
+    verdict = gate.judge(_drawn(np.random.default_rng(1), gain=0.1, harm=0.2))
+    assert verdict.decision is Decision.NEEDS_PERSON
+    assert "worse for class=core (60 cases): Dice" in verdict.reasons[0]
+
+
+def test_of_several_targets_the_main_one_must_be_better_and_no_other_worse():
+    rng = np.random.default_rng(3)
+    better, same = _trial(rng, (0.85, 0.95), count=600), _trial(rng, (0.85, 0.85), count=600)
+    as_good, worse, far_better = (_drawn(np.random.default_rng(2), gain=gain) for gain in (-0.02, -0.1, 0.2))
+    verdict = gate.judge(better, beside=[as_good])
+    assert verdict.decision is Decision.PROMOTED
+    assert "target=masks" in [each.group for each in verdict.groups]
+    assert "masks class=core" in [each.group for each in verdict.groups]
+    refused = gate.judge(better, beside=[worse])
+    assert refused.decision is Decision.NEEDS_PERSON
+    assert refused.reasons[0].startswith("It is worse for target=masks (120 cases): Dice")
+    assert gate.judge(same, beside=[far_better]).decision is Decision.REFUSED
+    assert gate.judge(better, Rules(margins={"target=masks": 0.3}, fewest=200), [worse]).decision is Decision.PROMOTED
+
+
+def test_the_veto_of_other_targets_is_what_keeps_a_worse_one_out(monkeypatch):
+    """The guarantee is broken on purpose: nobody looks at the outlines."""
+    better = _trial(np.random.default_rng(3), (0.85, 0.95), count=600)
+    worse = _drawn(np.random.default_rng(2), gain=-0.1)
+    monkeypatch.setattr(gate, "_beside", lambda trial, rules: iter(()))
+    assert gate.judge(better, beside=[worse]).decision is Decision.PROMOTED
+
+
+def test_a_target_of_too_few_test_cases_leaves_it_to_a_person():
+    better = _trial(np.random.default_rng(3), (0.85, 0.95), count=600)
+    verdict = gate.judge(better, beside=[_drawn(np.random.default_rng(2), count=8)])
+    assert verdict.decision is Decision.NEEDS_PERSON
+    assert verdict.reasons[0] == "Too few test cases to tell of masks: 8 patients, at least 10 are needed."

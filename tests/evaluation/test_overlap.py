@@ -92,3 +92,24 @@ def test_the_check_sees_rows_taken_for_columns(monkeypatch):
     monkeypatch.setattr(overlap, "joined", lambda matrix: honest(matrix).swapaxes(-1, -2))
     with pytest.raises(AssertionError):
         np.testing.assert_array_equal(overlap.joined(counts), expected)
+
+
+def test_two_answers_to_one_case_are_judged_by_the_same_classes():
+    truth = np.array([0, 0, 1, 1])
+    exact, missed = overlap.confusion(truth, truth, 2), overlap.confusion(truth, np.zeros(4, int), 2)
+    one, two = overlap.rivals(exact, missed)
+    assert (one[0], two[0]) == (1.0, 0.0)
+    assert np.isnan(one[2])
+    assert np.isnan(two[2])
+    extra = overlap.confusion(truth, np.array([2, 0, 1, 1]), 2)  # what is not there is found: the other is right about it
+    one, two = overlap.rivals(exact, extra)
+    assert (one[0], two[0]) == (1.0, 0.5)
+    assert two[1] == 1.0
+
+
+def test_who_finds_something_where_nothing_is_loses_to_who_finds_nothing():
+    nothing = np.zeros(4, int)
+    clean, false = overlap.confusion(nothing, nothing, 1), overlap.confusion(nothing, np.array([1, 0, 0, 0]), 1)
+    one, two = overlap.rivals(clean, false)
+    assert (one[0], two[0]) == (1.0, 0.0)
+    assert overlap.rivals(clean, clean)[0][0] == 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medloop.evaluation.suspects import suspects
+from medloop.evaluation.suspects import suspects, suspects_each
 
 
 def _flipped(seed=0, count=300, flips=20):
@@ -44,3 +44,21 @@ def test_a_class_without_cases_is_no_trouble():
 def test_nothing_is_said_of_few_cases_or_of_one_class():
     assert len(suspects(np.array([0, 1] * 5), np.full((10, 2), 0.5))) == 0
     assert len(suspects(np.zeros(50, int), np.full((50, 2), 0.5))) == 0
+
+
+def test_where_several_classes_may_hold_each_is_asked_of_by_itself():
+    draw = np.random.default_rng(1)
+    truth = draw.integers(0, 2, (300, 3)).astype(float)
+    chances = np.where(truth == 1, 0.9, 0.1) + draw.uniform(-0.02, 0.02, truth.shape)
+    told = truth.copy()
+    wrong = [(row, row % 3) for row in range(0, 240, 4)]
+    for row, column in wrong:
+        told[row, column] = 1 - told[row, column]
+    told[1::4, 1] = np.nan
+    found = suspects_each(told, chances)
+    assert len(set(wrong) & set(found)) >= 48
+    assert len(set(found) - set(wrong)) <= 12
+    assert all(np.isfinite(told[place]) for place in found)
+    own = [chances[place] if told[place] == 1 else 1 - chances[place] for place in found]
+    assert own == sorted(own)
+    assert suspects_each(np.full((40, 2), np.nan), np.full((40, 2), 0.5)) == []

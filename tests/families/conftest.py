@@ -7,6 +7,7 @@ import pytest
 
 from medloop.compute import Compute
 from medloop.families import FitJob
+from medloop.progress import QUIET
 from medloop.types import Case, Dataset, Recipe, Target, TargetKind
 
 FEATURES = [{"name": "hog", "params": {"grids": [3]}}, {"name": "intensity", "params": {"regions": 3}}]
@@ -60,3 +61,20 @@ def make_job(stored_arrays, tmp_path):
         return job
 
     return make
+
+
+@pytest.fixture
+def heard():
+    """Whoever listens to what is said: ``.said``."""
+
+    class Heard:
+        def __init__(self):
+            self.said = []
+
+        def say(self, text):
+            self.said.append(text)
+
+        def task(self, label, total=None):
+            return QUIET.task(label, total)
+
+    return Heard()

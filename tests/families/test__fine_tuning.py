@@ -33,25 +33,6 @@ def make(make_job):
     return job
 
 
-@pytest.fixture
-def heard():
-    """Whoever listens to what is said: ``.said``."""
-
-    class Heard:
-        def __init__(self):
-            self.said = []
-
-        def say(self, text):
-            self.said.append(text)
-
-        def task(self, label, total=None):
-            from medloop.progress import QUIET
-
-            return QUIET.task(label, total)
-
-    return Heard()
-
-
 KINDS = {
     "two classes": (TargetKind.BINARY, HALF, "whole"),
     "three classes": (TargetKind.MULTICLASS, np.arange(60) % 3, "last"),

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from medloop import families
 from medloop.errors import Refused
-from medloop.families import _joint_fitting, multitask
+from medloop.families import _joint_fitting, _joint_tuning, multitask
+from medloop.families._begun import begun
+from medloop.families._joint_training import Ground
 from medloop.targets.masks import Cleaning
 from medloop.types import Target, TargetKind, Truth
 
@@ -60,3 +63,23 @@ def test_classes_of_one_patient_are_refused(job):
     parameters = PARAMETERS | {"targets": ["classes", "masks"]}
     with pytest.raises(Refused, match="1 patients"):
         multitask.fit(dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, parameters=parameters)))
+
+
+def test_a_training_begins_with_the_heads_of_the_model_too_where_both_answer_the_same(job, tmp_path, heard):
+    model = multitask.fit(job).model
+    folder = families.save(model, tmp_path / "earlier")
+    parameters = PARAMETERS | {"targets": ["masks"], "from": str(folder)}
+    again = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, parameters=parameters), tell=heard)
+    found = begun(str(folder))
+
+    def heads(learning):
+        settings = _joint_tuning.settings(learning, found.spec)
+        state = Ground(learning, settings, found).net.state_dict()
+        return all(np.array_equal(state[name].numpy(), each) for name, each in model.arrays.items())
+
+    assert not model.solid
+    assert heads(again)
+    assert not heard.said
+    other = dataclasses.replace(again.dataset, further=(Truth(Target(TargetKind.MASKS, ("disc",), "masks"), np.ones(12, bool)),))
+    assert not heads(dataclasses.replace(again, dataset=other))
+    assert "made anew" in heard.said[0]

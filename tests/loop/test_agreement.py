@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from medloop import store
-from medloop.loop.agreement import _says, agreement, agreement_of
+from medloop.loop.agreement import _follows, _says, agreement, agreement_of
 from medloop.requests import AgreementRequest
-from medloop.store import proposals, reviews, settings, studies
-from medloop.store.records import ProposalRow, ReviewRow, StudyRow
+from medloop.store import reviews
 from medloop.workspace import Workspace
-
-COUNT = 60
-
-
-def _words(draw, like, share):
-    """The same answers, but for a share of them."""
-    return np.where(draw.random(len(like)) < share, np.where(like == "sick", "well", "sick"), like)
+from tests.loop.read import read_twice
 
 
 @pytest.fixture
 def opened(tmp_path):
-    """Sixty cases: a model is wrong in a quarter; ann reads all, following it where she sees it; ben reads the first thirty."""
     records = store.open(tmp_path / "w")
-    settings.put(records, {"readers": 2}, "test")
-    draw = np.random.default_rng(0)
-    truth = draw.choice(["well", "sick"], COUNT)
-    said, ann, ben = _words(draw, truth, 0.25), _words(draw, truth, 0.05), _words(draw, truth, 0.1)
-    blind = np.arange(COUNT) % 2 == 0
-    ann = np.where(blind, ann, said)
-    for at in range(COUNT):
-        row = StudyRow(name=f"{at}", content=f"{at}", patient=f"p{at}", state="ready", blind=bool(blind[at]))
-        number, _ = studies.add(records, row, "test")
-        (proposal,) = proposals.append(records, [ProposalRow(case_id=number, model_id=1, label=str(said[at]))], "test")
-        known = None if blind[at] else proposal
-        for author, value in (("ann", ann[at]), *((("ben", ben[at]),) if at < 30 else ())):
-            new = ReviewRow(
-                case_id=number, author=author, action="correct", value=str(value), proposal_id=known, blind=bool(blind[at])
-            )
-            reviews.commit(records, new, seen=reviews.head(records, number))
-    yield records, {"said": said, "ann": ann, "ben": ben, "blind": blind}
+    yield records, read_twice(records)
     records.close()
 
 
@@ -55,6 +30,7 @@ def test_kappa_of_readers_and_of_the_model(opened):
     assert found.all["cases"] == 30
     assert found.blind["cases"] + found.shown["cases"] == 90
     assert found.shown["kappa"] > found.blind["kappa"] + 0.1
+    assert found.follows is False
 
 
 def test_an_undone_reading_does_not_count(opened):
@@ -68,9 +44,15 @@ def test_an_undone_reading_does_not_count(opened):
 def test_readers_who_follow_are_noticed_and_others_not():
     high = {"kappa": 0.95, "low": 0.9, "high": 1.0}
     low = {"kappa": 0.5, "low": 0.4, "high": 0.6}
-    assert "may follow" in _says(high, low)
-    assert "Nothing says" in _says(low, low)
-    assert "Too few" in _says(high, {"kappa": None, "low": None, "high": None})
+    none = {"kappa": None, "low": None, "high": None}
+    for shown, blind, follows, words in (
+        (high, low, True, "may follow"),
+        (low, low, False, "Nothing says"),
+        (high, none, None, "Too few"),
+        (high, {**low, "high": 0.92}, False, "Nothing says"),
+    ):
+        assert _follows(shown, blind) is follows
+        assert words in _says(shown, blind, follows)
 
 
 def test_nothing_read_is_no_trouble(tmp_path):
@@ -79,3 +61,10 @@ def test_nothing_read_is_no_trouble(tmp_path):
     assert found.readers == []
     assert found.all["kappa"] is None
     assert "Too few" in found.says
+
+
+def test_a_reader_who_follows_is_noticed_from_what_is_stored(tmp_path):
+    records = store.open(tmp_path / "w")
+    read_twice(records, second=6)
+    assert agreement_of(records).follows is True
+    records.close()

@@ -47,7 +47,7 @@ def opened(tmp_path):
 
 def _unsure_first(records, numbers):
     """Whether the first six that were chosen by the model are those that it is unsure of."""
-    page = studies.page(records, "useful", studies.Filter(states=listing.WAITING), 40)
+    page = studies.page(records, "useful", studies.Filter(states=studies.OPEN_STATES), 40)
     chosen = [row.id for row in page.rows if not row.blind and row.state != "second-look"][:6]
     return set(chosen) <= {numbers[at] for at in range(0, 40, 2)}
 
@@ -55,7 +55,7 @@ def _unsure_first(records, numbers):
 def test_the_useful_come_first_and_the_blind_come_too(opened):
     records, numbers, means = opened
     assert arrange(records, means) == 1 + 37 + 2
-    page = studies.page(records, "useful", studies.Filter(states=listing.WAITING), 40)
+    page = studies.page(records, "useful", studies.Filter(states=studies.OPEN_STATES), 40)
     order = [row.id for row in page.rows]
     assert order[0] == numbers[37]
     assert _unsure_first(records, numbers)
@@ -63,7 +63,7 @@ def test_the_useful_come_first_and_the_blind_come_too(opened):
     assert places[0] < 12, "at a tenth of the list"
     assert places == sorted(places), "as they arrived"
     arrange(records, means)
-    assert [row.id for row in studies.page(records, "useful", studies.Filter(states=listing.WAITING), 40).rows] == order
+    assert [row.id for row in studies.page(records, "useful", studies.Filter(states=studies.OPEN_STATES), 40).rows] == order
 
 
 def test_the_check_sees_a_list_of_the_sure(opened, monkeypatch):

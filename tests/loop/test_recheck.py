@@ -84,6 +84,23 @@ def test_nothing_to_audit_is_told(tmp_path):
         recheck(Workspace(tmp_path / "w"), RecheckRequest(workers=0))
 
 
+def test_where_several_classes_may_hold_the_reason_names_the_class(opened):
+    records, numbers, workspace = opened
+    settings.put(records, {"target": {"kind": "multi-label", "classes": ["nodule", "round"], "name": "found"}}, "test")
+    for at, number in enumerate(numbers):
+        sick, slipped = float(at % 2), at in FLIPPED
+        value = {"nodule": 1 - sick if slipped else sick, "round": 1 - sick}
+        labels.append(records, LabelRow(case_id=number, value=value, target="found", provenance="human", author="ann"), "ann")
+    found = recheck(workspace, RecheckRequest(workers=0))
+    flipped = {numbers[at] for at in FLIPPED}
+    right = [each for each in found.cases if each["case_id"] in flipped]
+    assert len(right) >= 5
+    assert len(found.cases) - len(right) <= 5
+    for each in right:
+        assert {each["label"], each["likely"]} == {"nodule", "no nodule"}
+        assert studies.get(records, each["case_id"]).why.startswith(f"Labelled ‘{each['label']}’ by ann; a model that had")
+
+
 def test_numbers_are_not_audited(opened):
     records, numbers, workspace = opened
     settings.put(records, {"target": {"kind": "number", "classes": [], "name": "age"}}, "test")

@@ -9,7 +9,7 @@ from medloop.errors import InputError
 from medloop.loop import review as reviewing
 from medloop.loop.review import review
 from medloop.requests import ReviewRequest
-from medloop.store import audit, labels, proposals, studies
+from medloop.store import audit, labels, proposals, settings, studies
 from medloop.store.records import ProposalRow
 from medloop.workspace import Workspace
 from tests.loop.stored import fill
@@ -46,6 +46,8 @@ def test_accept_correct_and_undo(opened):
     assert (first, "classes") not in labels.current(records, [first])
     review(workspace, ReviewRequest(case=first, action="correct", value="sick", by="ann"))
     assert _label(records, first).value == "sick"
+    again = review(workspace, ReviewRequest(case=first, by="ben"))
+    assert (again.label["value"], again.label["provenance"], again.label["author"]) == ("sick", "human-after-ai", "ann")
     assert audit.verify(records) == []
 
 
@@ -56,6 +58,23 @@ def test_what_is_proposed_of_a_blind_case_stays_hidden_until_it_is_read(opened):
         review(workspace, ReviewRequest(case=blind, action="accept"))
     assert review(workspace, ReviewRequest(case=blind, action="accept", value="sick")).proposal["label"] == "well"
     assert _label(records, blind).provenance == "human"
+
+
+def test_the_label_of_a_case_that_is_read_blind_is_hidden_from_who_has_not_read_it(opened):
+    workspace, _, (_, blind) = opened
+    done = review(workspace, ReviewRequest(case=blind, action="accept", value="sick", by="ann"))
+    assert done.label["value"] == "sick"
+    assert review(workspace, ReviewRequest(case=blind, by="ben")).label is None
+    assert review(workspace, ReviewRequest(case=blind, by="ann")).label["value"] == "sick"
+
+
+def test_the_second_of_two_readers_does_not_see_what_the_first_said(opened):
+    workspace, records, (first, _) = opened
+    settings.put(records, {"readers": 2}, "test")
+    review(workspace, ReviewRequest(case=first, action="accept", by="ann"))
+    assert len(review(workspace, ReviewRequest(case=first, by="ann")).reviews) == 1
+    assert review(workspace, ReviewRequest(case=first, by="ben")).reviews == []
+    assert len(review(workspace, ReviewRequest(case=first, action="accept", by="ben")).reviews) == 2
 
 
 def test_the_check_sees_a_proposal_that_is_shown(opened, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -282,3 +283,13 @@ def test_the_worker_applies_the_retention_rule(home: Workspace, opened: Store) -
     worker(home, WorkerRequest(once=True))
     assert not opened.blobs.has(key)
     assert studies.get(opened, number).refs == ()
+
+
+def test_a_worker_of_a_server_logs_as_the_server_does(home: Workspace, opened: Store) -> None:
+    row = work.submit(opened, messages(home.root), "propose", {}, "ann")
+    command = [sys.executable, "-m", "medloop", "worker", "--once", "--workspace", str(home.root)]
+    environment = os.environ | {labouring.PARENT: str(os.getpid())}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    (failed,) = [line for line in lines if line["message"] == "job failed"]
+    assert (failed["job"], failed["kind"], failed["code"]) == (row.id, "propose", "no-champion")

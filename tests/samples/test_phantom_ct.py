@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from medloop import readers
 from medloop.compute import Compute
 from medloop.errors import InputError
+from medloop.loop import _standards
 from medloop.samples import _lesions, _scanner, phantom_ct
 from medloop.samples._body import ORGANS
 from medloop.targets import measures
@@ -157,7 +158,7 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(written, tmp_path):
     first, again, other = (_hashes(folder) for folder in (written, tmp_path / "again", tmp_path / "other"))
     assert first == again
     same = [name for name in other if first.get(name) == other[name]]
-    assert same == ["masks/values.csv"]
+    assert same == ["codes.toml", "masks/values.csv"]
 
 
 def test_nothing_but_the_picture_tells_the_diagnosis():
@@ -259,3 +260,11 @@ def test_true_masks_measure_what_the_table_of_lesions_says(written: Path) -> Non
     assert len(found) >= 10
     assert abs(np.mean(np.subtract(found, true))) < 0.8
     assert np.abs(np.subtract(found, true)).mean() < 1
+
+
+def test_its_mapping_is_one_that_proposals_can_carry(written):
+    found = _standards.mapping_of(str(written / "codes.toml"))
+    diagnoses = set(pd.read_csv(written / "labels.csv")["diagnosis"])
+    assert {name for name in diagnoses if found.of([name])} == diagnoses
+    shown = (Path(__file__).parents[2] / "docs" / "reference" / "standards.md").read_text(encoding="utf-8")
+    assert (written / "codes.toml").read_text(encoding="utf-8") in shown

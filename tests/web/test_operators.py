@@ -17,10 +17,11 @@ from medloop import store
 from medloop.loop import _logs
 from medloop.loop.serve import Logged
 from medloop.store import Store, accounts, audit, jobs, models, settings, studies
-from medloop.store.records import ModelRow, PromotionRow
+from medloop.store.records import ModelRow, PromotionRow, StudyRow
 from medloop.web import limits
 from medloop.web.app import create
 from medloop.workspace import Workspace
+from tests.loop.read import read_twice
 
 ROLES = ("reader", "adjudicator", "engineer", "admin")
 PASSWORD = "correct horse battery"
@@ -67,7 +68,7 @@ def png(value: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "page", ["/jobs", "/jobs/rows", "/models", "/audit", "/audit?check=true", "/upload", "/account", "/monitor"]
+    "page", ["/jobs", "/jobs/rows", "/models", "/audit", "/audit?check=true", "/upload", "/account", "/monitor", "/agreement"]
 )
 def test_an_engineer_sees_every_page_of_operation(as_, page: str) -> None:
     answer = as_("engineer").get(page)
@@ -86,6 +87,7 @@ def test_only_an_admin_sees_accounts_and_settings(as_, page: str) -> None:
         ("GET", "/api/jobs", None, "engineer"),
         ("POST", "/api/jobs", {"kind": "propose"}, "engineer"),
         ("GET", "/api/audit", None, "engineer"),
+        ("GET", "/api/agreement", None, "adjudicator"),
         ("GET", "/api/settings", None, "engineer"),
         ("POST", "/api/models/rollback", {}, "engineer"),
         ("PATCH", "/api/settings", {"readers": 2}, "admin"),
@@ -100,6 +102,32 @@ def test_roles_are_enforced(as_, method: str, path: str, content, least: str) ->
         assert (answer.status_code != 403) is allowed, (role, answer.text)
         if not allowed:
             assert answer.json()["error"]["code"] == "forbidden"
+
+
+def test_the_page_of_agreement_shows_every_pair_with_its_interval(as_, opened: Store) -> None:
+    client = as_("adjudicator")
+    assert "Too few cases" in client.get("/agreement").text
+    read_twice(opened, second=6)
+    found, text = client.get("/api/agreement").json(), client.get("/agreement").text
+    pair = found["readers"][0]
+    assert f"{pair['kappa']:.2f}" in text
+    assert f"({pair['low']:.2f} – {pair['high']:.2f})" in text
+    assert "ann and ben" in text
+    assert "may follow what they are shown" in text
+    assert 'href="/agreement"' in client.get("/models").text
+    assert 'href="/agreement"' not in as_("reader").get("/models").text
+    assert "盲读" in client.get("/agreement", headers={"Accept-Language": "zh"}).text
+
+
+def test_who_may_set_the_classes_is_led_there_from_a_case_without(as_, opened: Store) -> None:
+    number, _ = studies.add(opened, StudyRow(name="a", content="a", state="ready"), "test")
+    link, says = 'An admin sets them. <a href="/settings">', "The project has no classes yet."
+    admin, reader = (as_(role).get(f"/review/{number}").text for role in ("admin", "reader"))
+    assert link in admin
+    assert says in reader
+    assert link not in reader
+    settings.put(opened, {"target": {"kind": "binary", "classes": ["well", "sick"]}}, "test")
+    assert says not in as_("admin").get(f"/review/{number}").text
 
 
 def test_nobody_gets_in_without_a_token(as_) -> None:
@@ -286,3 +314,24 @@ def test_logs_hold_no_patient(opened: Store) -> None:
     assert said.count("\n") >= 8
     assert "/api/studies" in said
     assert "Zyxwv" not in said
+
+
+@pytest.mark.parametrize("passed_on", ["/medloop", ""])
+def test_the_log_names_routes_below_a_prefix_too(opened: Store, caplog: pytest.LogCaptureFixture, passed_on: str) -> None:
+    client = TestClient(Logged(create(opened, Workspace(opened.root), prefix="/medloop")), raise_server_exceptions=False)
+    with caplog.at_level(logging.INFO, "medloop.serve"):
+        client.get(f"{passed_on}/api/cases/12")
+        client.get(f"{passed_on}/health")
+    assert [each.route for each in caplog.records if each.message == "request"] == ["/api/cases/{case}", "/health"]
+
+
+def test_a_mapping_is_checked_before_it_is_kept(as_, opened: Store, tmp_path: Path) -> None:
+    client = as_("admin")
+    good = '[classes.tumour]\nicd10 = "D37.6"\n'
+    for wrong, says in ((good.replace("D37.6", "D37.66"), "D37.6"), (str(tmp_path / "none.toml"), "cannot be read")):
+        answer = client.patch("/api/settings", json={"mapping": wrong})
+        assert answer.status_code == 400
+        assert says in answer.text
+        assert settings.get(opened, "mapping") is None
+    assert client.patch("/api/settings", json={"mapping": good}).status_code == 200
+    assert settings.get(opened, "mapping") == good

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-import traceback
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,10 @@ from medloop.cli.flags import parse
 from medloop.cli.progress import Bars
 from medloop.cli.text import as_text
 from medloop.errors import InputError, MedloopError, unknown_name
+from medloop.loop._defects import defect
 from medloop.requests import VERBS
 from medloop.wire import to_json
-from medloop.workspace import Workspace, write_text
+from medloop.workspace import Workspace
 from medloop.workspace.atomic import disk_error
 
 DEFAULT_WORKSPACE = "medloop-workspace"
@@ -59,9 +58,9 @@ def run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _failed(disk_error(error, Path(error.filename or root)) or _defect(error, root), wants_json)
+        return _failed(disk_error(error, Path(error.filename or root)) or defect(error, _there(root)), wants_json)
     except Exception as error:
-        return _failed(_defect(error, root), wants_json)
+        return _failed(defect(error, _there(root)), wants_json)
 
 
 def _understand(words: list[str]) -> Call:
@@ -87,18 +86,6 @@ def _failed(error: MedloopError, wants_json: bool) -> int:
     return error.exit_code
 
 
-def _defect(error: Exception, root: Path) -> MedloopError:
-    """An error of ours: the details go to a file, the person gets its path."""
-    details = "".join(traceback.format_exception(error))
-    path = (root if root.is_dir() else Path.cwd()) / f"medloop-defect-{time.strftime('%Y%m%d-%H%M%S')}.txt"
-    try:
-        write_text(path, details)
-        where = f"Please report it with {path}."
-    except (OSError, MedloopError):
-        where = "Please report it with the command you typed."
-    return MedloopError(
-        "defect",
-        got=f"medloop failed in a way it should not ({type(error).__name__}).",
-        allowed="No input should do this.",
-        fix=where,
-    )
+def _there(root: Path) -> Path:
+    """The workspace, or the current folder where there is none yet."""
+    return root if root.is_dir() else Path.cwd()

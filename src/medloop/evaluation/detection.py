@@ -68,6 +68,16 @@ def own_precision(case: Matched) -> float:
     return mean_precision([case], len(case.findings))
 
 
+def rivals(a: Matched, b: Matched) -> tuple[Floats, Floats]:
+    """Two answers to one case, each ``(1 + K,)``: `own_precision`; and ``map50`` of each class, NaN where the truth has none."""
+    return _own(a), _own(b)
+
+
+def _own(case: Matched) -> Floats:
+    each = (_precision(ranked([case], [k]))(np.ones((1, 1)))[0, 0] for k in range(len(case.findings)))
+    return np.array([own_precision(case), *each], np.float64)
+
+
 def curve(cases: Sequence[Matched], number: int) -> tuple[Floats, Floats]:
     """FROC of a class, for drawing: false positives a case and sensitivity, from the strictest threshold on."""
     ranks = ranked(cases, [number])

@@ -34,6 +34,20 @@ def dice(confusions: Array) -> Floats:
     return weighted.divided(2 * common, common + either)
 
 
+def rivals(a: Array, b: Array) -> tuple[Floats, Floats]:
+    """Two answers to one case, each ``(1 + K,)``: Dice in all and of each class, from confusions ``(K + 1, K + 1)``.
+
+    In all: the mean over the classes that the truth or either answer has. Who finds nothing of a class that is not there is right
+    (1), who finds some is wrong (0), for otherwise false answers would cost nothing; where nobody has anything both are right. Of
+    each class: NaN where the truth does not have it.
+    """
+    there = a.sum(axis=1)[1:] > 0
+    meant = there | (a.sum(axis=0)[1:] > 0) | (b.sum(axis=0)[1:] > 0)
+    told = [np.nan_to_num(dice(each), nan=1.0) for each in (a, b)]
+    one, two = (np.r_[each[meant].mean() if meant.any() else 1.0, np.where(there, each, np.nan)] for each in told)
+    return one, two
+
+
 def iou(confusions: Array) -> Floats:
     """``(..., K + 1, K + 1)`` to ``(..., K)``: of each class."""
     return weighted.divided(*_common(confusions))

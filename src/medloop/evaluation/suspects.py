@@ -30,3 +30,16 @@ def suspects(values: Integers, probabilities: Floats) -> Integers:
     issues: Array = find_label_issues(place, kept, filter_by="both", n_jobs=1)
     found = np.flatnonzero(np.asarray(issues, np.bool_) & (own < _DOUBT))
     return np.asarray(found[np.argsort(own[found], kind="stable")])
+
+
+def suspects_each(values: Floats, probabilities: Floats) -> list[tuple[int, int]]:
+    """As `suspects` where several classes may hold, of each class by itself: (case, class), the worst first.
+
+    ``values``: ``(N, K)`` 1, 0 or NaN for unknown; ``probabilities``: ``(N, K)`` of 1.
+    """
+    found = []
+    for column, (told, chance) in enumerate(zip(values.T, probabilities.T, strict=True)):
+        known = np.flatnonzero(np.isfinite(told))
+        said, against = told[known].astype(np.int64), np.stack([1 - chance[known], chance[known]], axis=1)
+        found += [(against[row, said[row]], int(known[row]), column) for row in suspects(said, against)]
+    return [(row, column) for _, row, column in sorted(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,15 @@ from medloop.errors import InputError
 from medloop.families import _saving
 from medloop.families._averaged import with_network
 from medloop.families._job import FitJob, Model
+from medloop.families._joint_model import MultitaskModel
 from medloop.families._network_model import BACKBONE, NetworkModel
 from medloop.families._on_features import FeaturedModel
 from medloop.networks import backbones
 from medloop.networks.backbones import Backbone, BackboneSpec
 from medloop.networks.classifier import Classifier
+from medloop.networks.multitask import Multitask
 from medloop.torch_compat import torch
+from medloop.types import Target
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,4 +90,20 @@ def take_answer(net: Classifier, found: Begun, job: FitJob) -> bool:
         return True
     asked = ", ".join(model.target.classes) or model.target.name
     job.tell.say(f"The model {found.folder} answers: {asked}. Its last layers do not fit here and are made anew.")
+    return False
+
+
+def take_heads(net: Multitask, found: Begun, targets: Sequence[Target], job: FitJob) -> bool:
+    """Give ``net`` all that the model it begins with has behind its backbone, where both answer the same; say so where they do not.
+
+    ``targets``: the structured ones.
+    """
+    model = found.model
+    own = {name: each for name, each in net.state_dict().items() if not name.startswith("backbone.")}
+    same = isinstance(model, MultitaskModel) and (model.target, model.further) == (job.dataset.target, tuple(targets))
+    arrays = model.arrays if isinstance(model, MultitaskModel) else {}
+    if same and {name: each.shape for name, each in arrays.items()} == {name: tuple(each.shape) for name, each in own.items()}:
+        net.load_state_dict({name: torch.from_numpy(arrays[name].copy()) for name in own}, strict=False)
+        return True
+    job.tell.say(f"The heads of the model {found.folder} do not fit here and are made anew.")
     return False

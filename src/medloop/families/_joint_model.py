@@ -67,6 +67,11 @@ class MultitaskModel:
     family: str = FAMILY
 
     @property
+    def solid(self) -> bool:
+        """Whether its network sees volumes as volumes: none can begin with it."""
+        return "filters" in self.network["backbone"]
+
+    @property
     def rules(self) -> Rules | None:
         """What its answers are held against."""
         return self.finder.rules

@@ -285,7 +285,10 @@ def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
         make, backbone = volumes.Solid, volumes.build(settings.solid)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.recipe.seed)
-        return make(backbone, settings.net)
+        net = make(backbone, settings.net)
+    if found is not None:
+        _begun.take_heads(net, found, settings.further, job)
+    return net
 
 
 def _some(rows: Integers) -> Integers:

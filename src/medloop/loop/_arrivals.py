@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medloop import store as storing
 from medloop.labels import Labelled, case_of, patient_of
-from medloop.loop import _draws
+from medloop.loop import _drawn, _draws
 from medloop.loop._intake import Means, look
 from medloop.store import Store, arrivals, settings, studies
 from medloop.store.arrivals import UNREAD, Arrival, Kept
 from medloop.store.records import StudyRow, now
-from medloop.types import Case, ImageRef, Json, Label, Rejected
+from medloop.types import Case, ImageRef, Json, Label, Rejected, Truth
 from medloop.wire import to_json
-from medloop.workspace import Workspace
 
 _AT_ONCE = 16
 """Studies of one transaction: readers wait while it is written."""
@@ -50,12 +47,20 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One case that can be used: its reference with its digest, what is known of it, its labels by target."""
+    """One case that can be used: its reference with its digest, what is known of it, its labels by target; ``drawn``: truths of
+    outlines and boxes, and the case's row in them."""
 
     ref: ImageRef
     case: Case
     content: str
     labels: Mapping[str, Json]
+    drawn: tuple[Sequence[Truth], int] = ((), 0)
+
+    def every_label(self, records: Store) -> dict[str, Json]:
+        """All labels, the outlines kept as blobs."""
+        truths, row = self.drawn
+        told = {known.target.name: _drawn.said(known, row, self.ref, records.blobs) for known in truths if known.known[row]}
+        return {**self.labels, **{name: value for name, value in told.items() if value is not None}}
 
 
 def take(refs: Sequence[ImageRef], labelled: Labelled | None, means: Means, taking: Taking) -> Taken:
@@ -71,7 +76,7 @@ def take(refs: Sequence[ImageRef], labelled: Labelled | None, means: Means, taki
     seen = look(small, None, means, copies=False)
     taken.rejected += seen.rejected
     copier = _Copier(taking.store)
-    found = [_found(ref, *told.get(ref.name, (case_of(ref), {}))) for ref in seen.survey.refs]
+    found = [_found(ref, told.get(ref.name)) for ref in seen.survey.refs]
     with means.tell.task("Taking studies", len(found)) as tick:
         for start in range(0, len(found), _AT_ONCE):
             part = found[start : start + _AT_ONCE]
@@ -86,11 +91,13 @@ def content_of(ref: ImageRef) -> str:
     return hashlib.sha256(f"{patient_of(ref.patient) or ''}\0{ref.digest}".encode("utf-8", "replace")).hexdigest()
 
 
-def _told(labelled: Labelled | None) -> dict[str, tuple[Case, dict[str, Json]]]:
+def _told(labelled: Labelled | None) -> dict[str, tuple[Case, dict[str, Json], tuple[Sequence[Truth], int]]]:
+    """By image's name what its labels say: of the case, of its class or number, and what is drawn in it."""
     if labelled is None:
         return {}
-    pairs = zip(labelled.cases, labelled.labels, strict=True)
-    return {case.images[0].name: (case, _values(label, labelled)) for case, label in pairs}
+    pairs = enumerate(zip(labelled.cases, labelled.labels, strict=True))
+    drawn = [each for each in labelled.further if each.target.kind in _drawn.KINDS]
+    return {case.images[0].name: (case, _values(label, labelled), (drawn, row)) for row, (case, label) in pairs}
 
 
 def _values(label: Label, labelled: Labelled) -> dict[str, Json]:
@@ -102,8 +109,9 @@ def _values(label: Label, labelled: Labelled) -> dict[str, Json]:
     return {label.target: to_json(label.value)}
 
 
-def _found(ref: ImageRef, case: Case, values: Mapping[str, Json]) -> _Found:
-    return _Found(ref, case, content_of(ref), values)
+def _found(ref: ImageRef, told: tuple[Case, dict[str, Json], tuple[Sequence[Truth], int]] | None) -> _Found:
+    case, values, drawn = told or (case_of(ref), {}, ((), 0))
+    return _Found(ref, case, content_of(ref), values, drawn)
 
 
 def _keep(found: Sequence[_Found], taking: Taking, copier: _Copier, taken: Taken) -> None:
@@ -113,7 +121,7 @@ def _keep(found: Sequence[_Found], taking: Taking, copier: _Copier, taken: Taken
     arriving: list[Arrival] = []
     for each in found:
         if each.content in there:
-            arriving.append(Arrival(study=_study(each, each.ref, taking, drawn), labels=each.labels))
+            arriving.append(_arrival(each, _study(each, each.ref, taking, drawn), taking, drawn))
             continue
         copied = copier.copied(each.ref)
         if copied is None:
@@ -124,11 +132,18 @@ def _keep(found: Sequence[_Found], taking: Taking, copier: _Copier, taken: Taken
             taken.known += 1
             taken.numbers.append(part_of)
             continue
-        arriving.append(Arrival(study=_study(each, copied, taking, drawn), labels=each.labels, replaces=replaces))
+        arriving.append(replace(_arrival(each, _study(each, copied, taking, drawn), taking, drawn), replaces=replaces))
     kept = arrivals.keep(taking.store, arriving, taking.actor) if arriving else []
     _count(kept, taken)
     if not taking.settled:
         arrivals.again(taking.store, [each.number for each in kept if not each.fresh])
+
+
+def _arrival(found: _Found, study: StudyRow, taking: Taking, chosen: Mapping[str, Json]) -> Arrival:
+    """A study with its labels. It need not be read where they say what the project asks for."""
+    told, target = found.every_label(taking.store), chosen.get("target")
+    asked = target.get("name", "classes") if isinstance(target, Mapping) else None
+    return Arrival(study=study, labels=told, done=asked is None or asked in told)
 
 
 def _count(kept: Sequence[Kept], taken: Taken) -> None:
@@ -226,13 +241,3 @@ def _bytes(ref: ImageRef) -> int:
     for length in ref.shape:
         size *= length
     return size
-
-
-@contextmanager
-def opened(workspace: Workspace, database: str | None, blobs: str | None) -> Iterator[Store]:
-    """The store of a workspace, closed afterwards. Raises `InputError`."""
-    records = storing.open(workspace.root, database, blobs)
-    try:
-        yield records
-    finally:
-        records.close()

@@ -11,14 +11,14 @@ import numpy as np
 import sqlalchemy as sa
 
 from medloop.errors import Refused
-from medloop.loop import _draws
+from medloop.loop import _drawn, _draws
 from medloop.loop._learnt import Learnt
 from medloop.loop._runs import truth_text, values_of
 from medloop.loop._stored import case_of, fitting, value_of
 from medloop.store import Store, audit, labels, settings, studies
 from medloop.store import tables as t
 from medloop.store.records import ModelRow, StudyRow
-from medloop.types import Array, Case, Integers, LabelValue, Provenance, Target, TargetKind
+from medloop.types import Array, Case, Integers, Json, LabelValue, Provenance, Target, TargetKind, Truth
 
 READ_BLIND = (Provenance.HUMAN.value, Provenance.IMPORTED.value)
 """Labels that a test case may have: nobody who gave them had seen a proposal."""
@@ -27,9 +27,10 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frozen:
-    """N labelled test cases. ``test_set``: by what looks are counted. ``values``: truth as in `Dataset.values`. ``patients``:
-    ``(N,)`` numbers. ``left_out``: frozen cases that do not count, by reason."""
+    """N test cases labelled for ``target``. ``test_set``: by what looks are counted. ``values``: truth as in `Dataset.values`;
+    outlines and boxes are in ``drawn``. ``patients``: ``(N,)`` numbers. ``left_out``: frozen cases that do not count, by reason."""
 
+    target: Target
     test_set: str
     rows: tuple[StudyRow, ...]
     cases: tuple[Case, ...]
@@ -37,6 +38,7 @@ class Frozen:
     values: Array
     patients: Integers
     left_out: Mapping[str, int]
+    drawn: Truth | None = None
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -51,6 +53,7 @@ class Frozen:
             truth=tuple(self.truth[each] for each in at),
             values=self.values[at],
             patients=self.patients[at],
+            drawn=None if self.drawn is None else self.drawn.select(at),
         )
 
 
@@ -66,11 +69,10 @@ def frozen_cases(store: Store, target: Target) -> Frozen:
     split = _patients_on_both_sides(store)
     rows = [row for row in studies.many(store, _frozen_ids(store)) if row.refs]
     found = labels.current(store, [row.id for row in rows], truth=True)
-    kept: list[tuple[StudyRow, LabelValue]] = []
+    kept: list[tuple[StudyRow, Json | LabelValue]] = []
     for row in rows:
         label = found.get((row.id, target.name))
-        value = None if label is None else value_of(label.value)
-        fits = None if value is None else fitting(value, target)
+        fits = None if label is None else _fitting(store, label.value, target)
         if label is None:
             left_out["not labelled yet"] += 1
         elif label.provenance not in READ_BLIND:
@@ -82,22 +84,35 @@ def frozen_cases(store: Store, target: Target) -> Frozen:
         elif fits is None:
             left_out["its label is none of the target's"] += 1
         else:
-            kept.append((row, fits))
+            kept.append((studies.local(store, row), fits))
     return _frozen(store, target, kept, left_out)
 
 
-def _frozen(store: Store, target: Target, kept: Sequence[tuple[StudyRow, LabelValue]], left_out: Counter[str]) -> Frozen:
+def _fitting(store: Store, said: Json, target: Target) -> Json | LabelValue:
+    """A label's value as the target takes it; None where it does not."""
+    if target.kind.structured:
+        return said if _drawn.fits(said, target, store.blobs) else None
+    value = value_of(said)
+    return None if value is None else fitting(value, target)
+
+
+def _frozen(store: Store, target: Target, kept: Sequence[tuple[StudyRow, Any]], left_out: Counter[str]) -> Frozen:
     whose = [row.patient or f"case {row.id}" for row, _ in kept]
     _, patients = np.unique(np.array(whose, dtype=np.str_), return_inverse=True)
-    values = _values(target, [value for _, value in kept])
+    said = [value for _, value in kept]
+    cases = tuple(case_of(row) for row, _ in kept)
+    structured = target.kind.structured
+    values = np.zeros(len(said)) if structured else _values(target, said)
     return Frozen(
+        target=target,
         test_set=test_set(store),
         rows=tuple(row for row, _ in kept),
-        cases=tuple(case_of(row) for row, _ in kept),
+        cases=cases,
         truth=tuple(truth_text(target, values)),
         values=values,
         patients=np.asarray(patients, dtype=np.int64),
         left_out=dict(left_out),
+        drawn=_drawn.truth(target, [case.images[0] for case in cases], said, store.blobs) if structured else None,
     )
 
 
@@ -153,7 +168,7 @@ def _frozen_ids(store: Store) -> list[int]:
         return list(connection.scalars(sa.select(t.studies.c.id).where(t.studies.c.frozen, t.studies.c.state != "deleted")))
 
 
-def _drawn(connection: sa.Connection, share: float, draw: int) -> tuple[list[int], list[int]]:
+def _next_draw(connection: sa.Connection, share: float, draw: int) -> tuple[list[int], list[int]]:
     """The cases frozen now, and those of the next draw: of patients none of whose studies is frozen, or was read by anybody."""
     columns = (t.studies.c.id, t.studies.c.patient, t.studies.c.content, t.studies.c.frozen)
     by_patient: dict[str, list[Any]] = defaultdict(list)
@@ -175,7 +190,7 @@ def renew(store: Store, actor: str) -> int:
     draw = int(settings.get(store, "test_draw")) + 1
     share = float(settings.get(store, "test_share"))
     with store.write() as connection:
-        old, new = _drawn(connection, share, draw)
+        old, new = _next_draw(connection, share, draw)
         for numbers, values in ((old, {"frozen": False}), (new, {"frozen": True, "blind": True})):
             for start in range(0, len(numbers), 500):
                 part = t.studies.c.id.in_(numbers[start : start + 500])

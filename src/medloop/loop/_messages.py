@@ -1,14 +1,16 @@
 """The queue that tells workers of jobs: huey on SQLite in the workspace, or on Redis by its URL. Messages are JSON, never pickles.
 
 A message only says which job waits; what the job is, and how far, is in the store. So a message that is lost or comes twice does no
-harm.
+harm, and a Redis that is gone for a while only delays: workers find in the store what nobody told them.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,15 @@ from huey.serializer import Serializer
 from medloop.errors import InputError
 from medloop.workspace.atomic import explained
 
+try:
+    from redis.exceptions import RedisError
+except ImportError:  # without the extra nothing talks to Redis
+    RedisError = ConnectionError  # type: ignore[misc,assignment]
+
 DATABASE, BLOBS, QUEUE = "MEDLOOP_DATABASE", "MEDLOOP_BLOBS", "MEDLOOP_QUEUE"
 _NAME = "medloop"
 _KEYS = {"id", "name", "args"}
+_log = logging.getLogger("medloop.queue")
 
 
 class BadMessage(ValueError):
@@ -57,20 +65,28 @@ class Messages:
         self._huey, self._task = huey, huey.task()(job)
 
     def tell(self, job: int) -> None:
-        """Say that a job waits."""
-        self._huey.enqueue(self._task.s(job))
+        """Say that a job waits. Where Redis does not answer nobody hears; the store still knows."""
+        try:
+            self._huey.enqueue(self._task.s(job))
+        except RedisError as error:
+            _log.warning("nobody was told of a job", extra={"job": job, "error": type(error).__name__})
 
     def hear(self) -> bool:
-        """Perform the next job that waits; False where none does. Raises `BadMessage`, and drops what is no message."""
-        task = self._huey.dequeue()
+        """Perform the next job that waits; False where none does.
+
+        Raises `BadMessage`, and drops what is no message; `InputError` where Redis does not answer.
+        """
+        with _answering():
+            task = self._huey.dequeue()
         if task is None:
             return False
         self._huey.execute(task)
         return True
 
     def waiting(self) -> int:
-        """How many messages wait."""
-        return int(self._huey.pending_count())
+        """How many messages wait. Raises `InputError` where Redis does not answer."""
+        with _answering():
+            return int(self._huey.pending_count())
 
     def close(self) -> None:
         """Let go of the file or the connection."""
@@ -103,6 +119,14 @@ def settle(database: str | None, blobs: str | None, queue: str | None) -> None:
     for name, value in ((DATABASE, database), (BLOBS, blobs), (QUEUE, queue)):
         if value is not None:
             os.environ[name] = value
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise _no_queue("(the one in use)", f"it does not answer any more ({type(error).__name__})") from error
 
 
 def _nobody(job: int) -> None:

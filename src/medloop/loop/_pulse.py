@@ -25,6 +25,8 @@ from medloop.workspace import write_json
 
 SILENT_S = 30.0
 """A worker or job without a sign of life for so long is dead."""
+PARENT = "MEDLOOP_SERVED_BY"
+"""The process number of the server that started this worker; it ends when that one is gone."""
 _WORKERS = "workers"
 
 

@@ -10,17 +10,18 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medloop.errors import InputError, Refused
 from medloop.labels import Labelled
 from medloop.labels._words import ordered
+from medloop.loop import _drawn
 from medloop.readers import Collection
 from medloop.store import Store, labels, settings, studies
 from medloop.store.records import LabelRow, StudyRow
 from medloop.store.studies import Filter
-from medloop.types import Case, ImageRef, Json, Label, LabelValue, Provenance, Split, Target, TargetKind
+from medloop.types import Case, ImageRef, Json, Label, LabelValue, Provenance, Split, Target, TargetKind, Truth
 
 CHECKED = 10
 """One patient of so many is held out of every model's training, and tells in its report how good it is."""
@@ -32,8 +33,8 @@ FROZEN, ALONE, UNSETTLED, ODD = "frozen", "ai-only", "unsettled", "unreadable va
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """What the store has to learn from. ``provenance``: labels by where they come from. ``left_out``: labelled cases by the reason
-    why they are not among ``labelled``. ``upto``: the last label's number that was seen."""
+    """What the store has to learn from. ``provenance``: labels by where they come from. ``left_out``: labels by the reason why they
+    are not among ``labelled``. ``upto``: the last label's number that was seen."""
 
     labelled: Labelled
     provenance: Mapping[str, int]
@@ -41,11 +42,42 @@ class Stored:
     upto: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be learnt.
+
+    ``plain``: classes or a number, which are ``target`` (None: as the project's settings say, or as the labels are). ``drawn``:
+    outlines and boxes beside them, as targets or by the words of ``--targets``; where nothing else is labelled all are meant.
+    """
+
+    target: Target | None = None
+    plain: bool = True
+    drawn: tuple[Target | str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Gathered:
-    rows: list[tuple[StudyRow, LabelRow, LabelValue]] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    upto: int = 0
+    """The last truth of every case by target's name; labels that do not count are counted once they are asked for."""
+
+    rows: Mapping[int, StudyRow]
+    said: Mapping[str, Mapping[int, LabelRow]]
+    left_out: Counter[str]
+    upto: int
+
+    def of(self, name: str) -> dict[int, LabelRow]:
+        """What may be learnt from of this target, by case."""
+        kept = {}
+        for case, label in self.said.get(name, {}).items():
+            row = self.rows[case]
+            if label.provenance not in labels.TRUTH:
+                self.left_out[ALONE] += 1
+            elif row.frozen:
+                self.left_out[FROZEN] += 1
+            elif row.state not in _SETTLED or not row.refs:
+                self.left_out[UNSETTLED] += 1
+            else:
+                kept[case] = label
+        return kept
 
 
 def name_of(row: StudyRow) -> str:
@@ -69,36 +101,93 @@ def case_of(row: StudyRow) -> Case:
     )
 
 
-def gathered(store: Store, target: Target | None = None, upto: int | None = None) -> Stored:
-    """Every case with a truth to learn from. ``target``: what is learnt; None: as the project's settings say, or as the labels are.
-    ``upto``: the last label that counts; None: all do.
+def gathered(store: Store, wanted: Wanted | None = None, upto: int | None = None) -> Stored:
+    """Every case with a truth to learn from. ``upto``: the last label that counts; None: all do.
 
-    Raises `Refused` where no label can be learnt from.
+    A case may lack any of the targets. Raises `Refused` where no label can be learnt from.
     """
-    found = _gather(store, target.name if target else _asked_name(store), upto)
-    if not found.rows:
+    wanted = wanted or Wanted()
+    found = _gather(store, upto)
+    target, plain = _plain(store, found, wanted) if wanted.plain else (None, {})
+    words = wanted.drawn or (() if plain else tuple(found.said))
+    drawn = [part for target_ in _drawn_targets(found, words) if (part := _Drawn(target_, _fitting(store, found, target_))).labels]
+    cases = sorted({*plain, *(case for part in drawn for case in part.labels)})
+    target = target if plain else drawn[0].target if drawn else None
+    if target is None:
         raise Refused(
             "no-labels",
             got=f"No label in the store can be learnt from{_why_not(found.left_out)}.",
             allowed="Labels that a person confirmed, or that were imported, of cases outside the frozen test set.",
             fix="Read some cases first.",
         )
-    target = target or target_of(store, [value for _, _, value in found.rows])
-    cases, told = [], []
-    for row, label, value in found.rows:
-        fits = fitting(value, target)
-        if fits is None:
-            found.left_out[ODD] += 1
-            continue
-        cases.append(case_of(row))
-        told.append(_label(row, label, fits, target))
+    rows = [studies.local(store, found.rows[case]) for case in cases]
+    made = [case_of(row) for row in rows]
+    unsaid = {case: (label, "") for part in reversed(drawn) for case, label in part.labels.items()}
+    told = [_label(row, *(plain.get(row.id) or unsaid[row.id]), target) for row in rows]
+    learnt = [label for label, _ in plain.values()] + [label for part in drawn for label in part.labels.values()]
     labelled = Labelled(
         target=target,
         labels=tuple(told),
-        cases=tuple(cases),
-        layout=f"{len(told)} confirmed labels of the store",
+        cases=tuple(made),
+        layout=f"{len(learnt)} confirmed labels of the store",
+        further=tuple(part.truth(made, cases, store) for part in drawn),
     )
-    return Stored(labelled, Counter(each.provenance.value for each in told), dict(found.left_out), found.upto)
+    provenance = Counter(Provenance(label.provenance).value for label in learnt)
+    return Stored(labelled, provenance, dict(found.left_out), found.upto)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What is known of outlines or boxes, by case."""
+
+    target: Target
+    labels: Mapping[int, LabelRow]
+
+    def truth(self, cases: Sequence[Case], numbers: Sequence[int], store: Store) -> Truth:
+        """Of these cases, which are those of these numbers."""
+        values = [label.value if (label := self.labels.get(number)) else None for number in numbers]
+        return _drawn.truth(self.target, [case.images[0] for case in cases], values, store.blobs)
+
+
+def _plain(store: Store, found: _Gathered, wanted: Wanted) -> tuple[Target | None, dict[int, tuple[LabelRow, LabelValue]]]:
+    """The classes or number, and what is known of them by case."""
+    said: dict[int, tuple[LabelRow, LabelValue]] = {}
+    for case, label in found.of(wanted.target.name if wanted.target else _asked_name(store)).items():
+        value = value_of(label.value)
+        if value is None:
+            found.left_out[ODD] += 1
+        else:
+            said[case] = label, value
+    if not said:
+        return None, {}
+    target = wanted.target or target_of(store, [value for _, value in said.values()])
+    kept = {case: (label, fits) for case, (label, value) in said.items() if (fits := fitting(value, target)) is not None}
+    if lost := len(said) - len(kept):
+        found.left_out[ODD] += lost
+    return target, kept
+
+
+def _drawn_targets(found: _Gathered, words: Sequence[Target | str]) -> list[Target]:
+    """The outlines and boxes meant: targets as they are; by their name or kind as the labels say."""
+    made: dict[str, Target] = {word.name: word for word in words if isinstance(word, Target)}
+    for name, said in found.said.items():
+        target = _drawn.target_of(name, (label.value for _, label in sorted(said.items())))
+        if (
+            target is not None
+            and name not in made
+            and {name, target.kind.value} & {word for word in words if isinstance(word, str)}
+        ):
+            made[name] = target
+    return list(made.values())
+
+
+def _fitting(store: Store, found: _Gathered, target: Target) -> dict[int, LabelRow]:
+    """What is known of outlines or boxes, by case."""
+    said = found.of(target.name)
+    kept = {case: label for case, label in said.items() if _drawn.fits(label.value, target, store.blobs)}
+    if lost := len(said) - len(kept):
+        found.left_out[ODD] += lost
+    return kept
 
 
 def collection_of(labelled: Labelled, root: Path) -> Collection:
@@ -152,25 +241,15 @@ def _asked_name(store: Store) -> str:
     return str(said.get("name", "classes")) if isinstance(said, dict) else "classes"
 
 
-def _gather(store: Store, name: str, upto: int | None) -> _Gathered:
-    """The last truth of every case, with its study; counts those that are left out."""
+def _gather(store: Store, upto: int | None) -> _Gathered:
+    """The last truth of every case, with its study."""
     last = labels.last_id(store)
-    found = _Gathered(upto=last if upto is None else min(upto, last))
-    said = {case: label for (case, target), label in labels.current(store, upto=found.upto).items() if target == name}
-    rows = {row.id: row for row in studies.many(store, said)}
-    for case, label in sorted(said.items()):
-        row, value = rows[case], value_of(label.value)
-        if label.provenance not in labels.TRUTH:
-            found.left_out[ALONE] += 1
-        elif row.frozen:
-            found.left_out[FROZEN] += 1
-        elif row.state not in _SETTLED or not row.refs:
-            found.left_out[UNSETTLED] += 1
-        elif value is None:
-            found.left_out[ODD] += 1
-        else:
-            found.rows.append((studies.local(store, row), label, value))
-    return found
+    upto = last if upto is None else min(upto, last)
+    said: dict[str, dict[int, LabelRow]] = {}
+    for (case, name), label in sorted(labels.current(store, upto=upto).items()):
+        said.setdefault(name, {})[case] = label
+    rows = {row.id: row for row in studies.many(store, {case for each in said.values() for case in each})}
+    return _Gathered(rows, said, Counter(), upto)
 
 
 def value_of(said: Json) -> LabelValue | None:

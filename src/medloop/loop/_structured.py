@@ -59,7 +59,7 @@ class Judge:
         spacing = self._dataset.cases[row].images[0].spacing_mm
         for told in self._told:
             truth = self._truth(told, row)
-            if truth is None or not _on_one_grid(truth, found):
+            if truth is None or not on_one_grid(truth, found):
                 told.unknown.append(row)
                 continue
             told.rows.append(row)
@@ -134,7 +134,7 @@ class Judge:
         return Overlay(position, overlay(readers.read(case.images[0]), told.truth.target, found, truth))
 
 
-def _on_one_grid(truth: Findings, found: Findings) -> bool:
+def on_one_grid(truth: Findings, found: Findings) -> bool:
     """False for a mask of another size than its image."""
     return truth.mask is None or found.mask is None or truth.mask.shape == found.mask.shape
 

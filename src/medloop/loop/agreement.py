@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from medloop.evaluation import kappa
-from medloop.loop._arrivals import opened
+from medloop.loop._records import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import AgreementRequest, AgreementResult
 from medloop.store import Store, proposals, reviews, studies
@@ -39,12 +39,14 @@ def agreement_of(records: Store) -> AgreementResult:
             by_case.setdefault(case, []).append(value)
     both = sorted(case for case, values in by_case.items() if len(values) > 1)
     shown, blind = (_with_model(records, [each for each in given if each.blind == hidden], whose) for hidden in (False, True))
+    follows = _follows(shown, blind)
     return AgreementResult(
         readers=_pairs(said, whose),
         all=_row(kappa.fleiss([by_case[case] for case in both], _numbers(both, whose)), cases=len(both)),
         shown=shown,
         blind=blind,
-        says=_says(shown, blind),
+        follows=follows,
+        says=_says(shown, blind, follows),
     )
 
 
@@ -88,14 +90,21 @@ def _row(found: Metric, agreed: Metric | None = None, cases: int = 0) -> dict[st
     return row | ({} if agreed is None else {"agreed": agreed.value, "agreed_low": agreed.low, "agreed_high": agreed.high})
 
 
-def _says(shown: Mapping[str, Json], blind: Mapping[str, Json]) -> str:
-    """In a sentence whether readers follow what they are shown."""
+def _follows(shown: Mapping[str, Json], blind: Mapping[str, Json]) -> bool | None:
+    """Whether readers agree with the model clearly more where they see its proposal; None where too few cases tell."""
     if shown["kappa"] is None or blind["kappa"] is None or blind["low"] is None:
+        return None
+    surely = shown["low"] if shown["low"] is not None else shown["kappa"]
+    return bool(shown["kappa"] - blind["kappa"] > _ECHO and blind["high"] < surely)
+
+
+def _says(shown: Mapping[str, Json], blind: Mapping[str, Json], follows: bool | None) -> str:
+    """In a sentence whether readers follow what they are shown."""
+    if follows is None:
         return "Too few cases were read both blind and with the proposal shown to tell whether readers follow it."
-    gap = shown["kappa"] - blind["kappa"]
     seen, hidden = f"{shown['kappa']:.2f}", f"{blind['kappa']:.2f}"
     told = f"Readers and model agree with kappa {seen} where the proposal is shown and {hidden} where it is hidden."
-    if gap > _ECHO and blind["high"] < (shown["low"] if shown["low"] is not None else shown["kappa"]):
+    if follows:
         return f"{told} The difference is larger than chance: readers may follow what they are shown."
     return f"{told} Nothing says that readers follow what they are shown."
 

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from medloop import families, prepared, readers
 from medloop.compute import Compute
 from medloop.errors import Unreadable
 from medloop.families import Model
+from medloop.loop._drawn import EDGES, mask_blob
 from medloop.loop._found import measured
 from medloop.loop._learnt import read_learnt
 from medloop.loop._runs import find_model
 from medloop.loop._stored import case_of
 from medloop.prepared.back import map_as_read
+from medloop.readers import outline
 from medloop.store import Store, models, proposals, studies
 from medloop.store.records import ProposalRow, StudyRow
 from medloop.targets import boxes
 from medloop.types import Findings, ImageRef, Json, Target, TargetKind
 from medloop.workspace import Workspace, write_bytes
-from medloop.writers import nifti, png
 
 HEAT = "heat"
 
@@ -60,7 +58,7 @@ def kept(found: Findings, ref: ImageRef, kinds: Kinds, store: Store) -> dict[str
         image = readers.read(ref)
         more, of_mask = measured(found, image, kinds.outlined)
         values, units = more | values, of_mask | units
-        key = store.blobs.put(*_mask(found.mask, image.affine_lps, ref))
+        key = store.blobs.put(*mask_blob(found.mask, image.affine_lps, ref))
         told["mask"] = {"blob": key, "classes": list(kinds.outlined.classes), "target": kinds.outlined.name}
     if kinds.boxed is not None and found.boxes is not None:
         told["boxes"] = _boxes(found, kinds.boxed)
@@ -77,17 +75,7 @@ def read_mask(store: Store, key: str) -> NDArray[np.uint8]:
 
     Raises `InputError` where there is no such blob, and `Unreadable` for one that is no mask.
     """
-    content = store.blobs.get(key)
-    try:
-        if key.endswith(".png"):
-            return np.asarray(Pillow.open(io.BytesIO(content)), np.uint8)[None]
-        if key.endswith(".nii.gz"):
-            volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
-            return np.ascontiguousarray(np.asarray(volume.dataobj).transpose(2, 1, 0).astype(np.uint8))
-        mask = np.load(io.BytesIO(content), allow_pickle=False)
-        return np.ascontiguousarray(mask.reshape(mask.shape[-3:] if mask.ndim > 2 else (1, *mask.shape)).astype(np.uint8))
-    except (OSError, ValueError, IndexError, EOFError, AttributeError) as error:
-        raise Unreadable("this blob is no mask") from error
+    return outline.decoded(store.blobs.get(key), key)
 
 
 def heat_of(store: Store, proposal: int, compute: Compute | None = None) -> NDArray[np.uint8] | None:
@@ -149,15 +137,8 @@ def _choice(model: Model, made: ProposalRow) -> int:
     return model.target.classes.index(made.label)
 
 
-def _mask(mask: NDArray[np.uint8], affine: NDArray[np.float64] | None, ref: ImageRef) -> tuple[bytes, str]:
-    if len(mask) > 1:
-        return nifti.mask_bytes(mask, affine, ref.spacing_mm), ".nii.gz"
-    return png.mask_bytes(mask[0]), ".png"
-
-
 def _boxes(found: Findings, target: Target) -> dict[str, Json]:
     shown = boxes.shown(boxes.of_findings(found))
     rows = zip(shown.edges.tolist(), shown.classes.tolist(), shown.scores.tolist(), strict=True)
-    names = ("z0", "y0", "x0", "z1", "y1", "x1")
-    told = [dict(zip(names, edges, strict=True)) | {"class": int(kind), "score": float(score)} for edges, kind, score in rows]
+    told = [dict(zip(EDGES, edges, strict=True)) | {"class": int(kind), "score": float(score)} for edges, kind, score in rows]
     return {"target": target.name, "classes": list(target.classes), "boxes": told}

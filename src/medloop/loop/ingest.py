@@ -15,9 +15,11 @@ from medloop import labels
 from medloop.compute import Compute
 from medloop.errors import InputError
 from medloop.labels import Labelled, patient_of
-from medloop.loop._arrivals import Taken, Taking, earlier, opened, take
+from medloop.loop import _drawn
+from medloop.loop._arrivals import Taken, Taking, earlier, take
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, collect, labels_with
+from medloop.loop._records import opened
 from medloop.loop._staging import link, staged
 from medloop.loop._unpack import is_archive
 from medloop.progress import QUIET, Progress
@@ -25,7 +27,7 @@ from medloop.readers import Collection
 from medloop.requests import IngestRequest, IngestResult
 from medloop.store import Store, arrivals, settings, studies
 from medloop.store.arrivals import UNREAD
-from medloop.types import ImageRef, Rejected, Target
+from medloop.types import ImageRef, Rejected
 from medloop.wire import to_json
 from medloop.workspace import Workspace
 
@@ -137,8 +139,8 @@ def _once(
 
 
 def _take(refs: Sequence[ImageRef], labelled: Labelled | None, means: Means, taking: Taking) -> Taken:
-    if labelled is not None and not labelled.target.kind.structured:
-        _aim(taking.store, labelled.target, taking.actor)
+    if labelled is not None:
+        _aim(taking.store, labelled, taking.actor)
     return take(refs, labelled, means, taking)
 
 
@@ -156,10 +158,14 @@ def _labels(collection: Collection, request: IngestRequest, means: Means, tell: 
         return None
 
 
-def _aim(records: Store, target: Target, actor: str) -> None:
-    """The first labels that come say what the department learns."""
-    if settings.get(records, "target") is None:
+def _aim(records: Store, labelled: Labelled, actor: str) -> None:
+    """The first labels that come say what the department learns, and what readers outline or box."""
+    target = labelled.target
+    if not target.kind.structured and settings.get(records, "target") is None:
         settings.put(records, {"target": {"kind": target.kind.value, "classes": list(target.classes), "name": target.name}}, actor)
+    drawn = {each.target.kind.value: list(each.target.classes) for each in labelled.further if each.target.kind in _drawn.KINDS}
+    if drawn and settings.get(records, "drawn") is None:
+        settings.put(records, {"drawn": drawn}, actor)
 
 
 @dataclass(slots=True)

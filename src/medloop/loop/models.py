@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medloop import store
 from medloop.evaluation import forecast as forecasting
 from medloop.evaluation.forecast import Point
-from medloop.loop import _frozen
+from medloop.loop import _frozen, _records
 from medloop.loop._card import card_path, judged_in
 from medloop.progress import QUIET, Progress
 from medloop.requests import ModelsRequest, ModelsResult
@@ -28,14 +27,11 @@ def models(workspace: Workspace, request: ModelsRequest, tell: Progress = QUIET)
     """List them, newest first."""
     del tell
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         rows, decided, champion = kept.every(opened), kept.decisions(opened), kept.champion(opened)
         told = [_told(workspace, row, rows, decided) for row in rows]
         usable = len({case for case, _ in labels.current(opened, truth=True)})
         looks, allowed = kept.looked(opened, _frozen.test_set(opened)), int(settings.get(opened, "looks_allowed"))
-    finally:
-        opened.close()
     curve, metric = _curve(told)
     points = [Point(each["labels"], each["figure"], _error(each)) for each in curve]
     most = max((each["labels"] for each in curve), default=0)
@@ -84,7 +80,7 @@ def _labels(row: ModelRow) -> int:
 def _figure(row: ModelRow, decided: Sequence[PromotionRow]) -> tuple[str, dict[str, Json] | None, str]:
     """Its main figure with the 95 % interval, and on what: its own report, or where that says nothing the frozen test set."""
     test: Mapping[str, Json] = row.card.get("test") or {}
-    for name in ("auc", "r2"):
+    for name in ("auc", "r2", "dice", "map50"):
         if (test.get(name) or {}).get("value") is not None:
             return name, {key: test[name].get(key) for key in ("value", "low", "high")}, HELD_OUT
     evidence = judged_in([each for each in reversed(decided) if row.id in (each.challenger_id, each.champion_id)], row.id)
@@ -126,7 +122,7 @@ def _says(
         numbers = len({row["labels"] for row in curve})
         needed = f"A forecast needs figures at {forecasting.FEWEST} different numbers of labels; there are {numbers}."
         return f"{len(told)} {'model' if len(told) == 1 else 'models'}. {needed}"
-    name = {"auc": "AUC", "r2": "R²"}.get(metric, metric)
+    name = {"auc": "AUC", "r2": "R²", "dice": "Dice"}.get(metric, metric)
     return (
         f"With {MORE} labels more ({expected.labels} in all) expect an {name} of {expected.figure:.3f} "
         f"(95 %: {expected.low:.3f} to {expected.high:.3f}); ever more labels tend to {expected.best:.3f}."

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 
-from medloop import store
 from medloop.compute import Compute
 from medloop.dataset import appearance
 from medloop.evaluation import drift
 from medloop.evaluation.drift import Check
+from medloop.loop import _records
 from medloop.loop._clock import Clock
 from medloop.loop._course import Came, Sides, by_week, course, sides
 from medloop.loop._intake import Means, look
@@ -24,7 +23,7 @@ from medloop.store import Store, models, studies
 from medloop.store.records import now
 from medloop.types import Floats, Json
 from medloop.wire import to_json
-from medloop.workspace import Workspace, ready_for, write_text
+from medloop.workspace import Workspace, asked_for, write_text
 
 _MOST = 500
 """Of each side and place at most the last so many patients are compared."""
@@ -37,12 +36,9 @@ def monitor(workspace: Workspace, request: MonitorRequest, tell: Progress = QUIE
 
     Whatever the number of checks, a run in which nothing has changed raises an alarm in at most one of twenty.
     """
-    out = None if request.out is None else Path(request.out).absolute()
-    if out is not None:
-        ready_for(out)
+    out = asked_for(request.out)
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         since = now() - timedelta(days=request.days)
         cases = course(opened, models.champion(opened), since - _PAST)
         came = sides(cases, since, lambda case: case.arrived, drift.FEWEST, _MOST)
@@ -52,8 +48,6 @@ def monitor(workspace: Workspace, request: MonitorRequest, tell: Progress = QUIE
         with Compute(request.workers) as compute:
             means = Means(workspace=workspace, compute=compute, clock=Clock(), tell=tell)
             checks += _of_images(opened, came, len(checks) + len(came), means)
-    finally:
-        opened.close()
     settled = drift.settle(checks)
     told = [to_json(each) | {"says": _sentence(each, request.days)} for each in settled]
     alarms = [each for each in told if each["alarm"]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from medloop import families, store
+from medloop import families
 from medloop.errors import InputError, Refused
 from medloop.evaluation.gate import Decision, Rules
-from medloop.loop import _frozen
+from medloop.families import Model
+from medloop.loop import _drawn, _frozen, _records
 from medloop.loop._card import write_card
 from medloop.loop._clock import Clock
 from medloop.loop._frozen import Frozen
@@ -16,6 +17,7 @@ from medloop.loop._judging import Judgement, answers_of, judge
 from medloop.loop._learnt import read_learnt
 from medloop.loop._models import model_of, newest
 from medloop.loop._pictures import shower
+from medloop.loop.predict import further_of
 from medloop.loop.retrain import folder_of
 from medloop.progress import QUIET, Progress
 from medloop.reporting.comparison_part import page
@@ -23,8 +25,8 @@ from medloop.reporting.sheets import data_uri
 from medloop.requests import PromoteRequest, PromoteResult
 from medloop.store import Store, models, settings, studies
 from medloop.store.records import LookRow, ModelRow, PromotionRow
-from medloop.types import Json
-from medloop.workspace import Workspace, ready_for, write_text
+from medloop.types import Json, Target
+from medloop.workspace import Workspace, asked_for, write_text
 
 _FIRST = "There is no champion to compare with: the first model proposes, and people decide."
 _LIKE_GUESSING = "It is not shown to be better than guessing on the cases held out from its training."
@@ -49,12 +51,9 @@ def promote(workspace: Workspace, request: PromoteRequest, tell: Progress = QUIE
         raise InputError(
             "no-reason", got="--force without --reason.", allowed="--force --reason 'WHY'.", fix="Say why; it is recorded."
         )
-    out = None if request.out is None else Path(request.out).absolute()
-    if out is not None:
-        ready_for(out)
+    out = asked_for(request.out)
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         challenger = model_of(opened, request.challenger) if request.challenger else newest(models.every(opened), "challenger")
         champion = models.champion(opened)
         if champion is not None and champion.id == challenger.id:
@@ -72,8 +71,6 @@ def promote(workspace: Workspace, request: PromoteRequest, tell: Progress = QUIE
         if out is not None:
             told = said.evidence | {"decision": said.decision, "reasons": list(said.reasons)}
             write_text(out, page(told, lambda case: _picture(opened, case)))
-    finally:
-        opened.close()
     result = _result(challenger, champion, said, allowed, None if out is None else str(out), clock.seconds)
     if said.decision != Decision.PROMOTED and not request.auto:
         raise _refused(result)
@@ -121,27 +118,49 @@ def _compared(
     workspace: Workspace, opened: Store, champion: ModelRow, challenger: ModelRow, request: PromoteRequest, tell: Progress
 ) -> _Said:
     pair = (champion, challenger)
-    targets = [families.load(folder_of(workspace, row)).target for row in pair]
-    if targets[0] != targets[1] or targets[0].kind.structured:
-        return _Said(Decision.NEEDS_PERSON.value, ("The two models answer different questions, or such as have no one figure.",))
+    answered = [_answered(families.load(folder_of(workspace, row))) for row in pair]
+    if why := _incomparable(*answered):
+        return _Said(Decision.NEEDS_PERSON.value, (why,))
     rules = rules_of(opened)
     learnt = [(row, read_learnt(folder_of(workspace, row))) for row in pair]
-    frozen = _frozen.unseen(_frozen.frozen_cases(opened, targets[0]), learnt)
-    if models.looked(opened, frozen.test_set) >= rules.looks_allowed:
+    sets = [_frozen.unseen(_frozen.frozen_cases(opened, target), learnt) for target in answered[0]]
+    test_set = sets[0].test_set
+    if models.looked(opened, test_set) >= rules.looks_allowed:
         used_up = f"The test set has been looked at {rules.looks_allowed} times, as often as is allowed: draw a new one (--renew)."
         return _Said(Decision.NEEDS_PERSON.value, (used_up,))
-    if not _enough(frozen, rules):
-        few = f"Too few test cases to tell: {len(frozen)} labelled ones, read blind. It was not looked at them."
-        return _Said(Decision.NEEDS_PERSON.value, (few,), {"left_out": dict(frozen.left_out), "cases": len(frozen)})
-    look = models.look(opened, LookRow(test_set=frozen.test_set, model_id=challenger.id, by=request.by, why="promotion"))
-    told = tuple(answers_of(workspace, row, frozen, request.workers, tell) for row in pair)
-    found: Judgement = judge(targets[0], frozen, pair, told, rules, look)
+    if scarce := [each for each in sets if not _enough(each, rules)]:
+        few = tuple(_few(each, len(sets) > 1) for each in scarce)
+        return _Said(Decision.NEEDS_PERSON.value, few, {"left_out": dict(scarce[0].left_out), "cases": len(scarce[0])})
+    look = models.look(opened, LookRow(test_set=test_set, model_id=challenger.id, by=request.by, why="promotion"))
+    told = [answers_of(workspace, row, sets, request.workers, tell) for row in pair]
+    found: Judgement = judge(sets, pair, told, rules, look)
     return _Said(found.verdict.decision.value, found.verdict.reasons, found.evidence, look)
+
+
+def _answered(model: Model) -> tuple[Target, ...]:
+    """What a model answers that can be judged on test cases, the main target first: classes or a number, outlines, boxes."""
+    drawn = [each for each in further_of(model) if each.kind in _drawn.KINDS and each != model.target]
+    return (model.target, *drawn)
+
+
+def _incomparable(champion: Sequence[Target], challenger: Sequence[Target]) -> str:
+    """Why the two cannot be compared; empty where they can. A challenger may answer more than the champion does."""
+    main = champion[0]
+    if main != challenger[0] or (main.kind.structured and main.kind not in _drawn.KINDS):
+        return "The two models answer different questions, or such as have no one figure."
+    missing = [each.name for each in champion if each not in challenger]
+    return f"The challenger does not answer all that the champion does: {', '.join(missing)}." if missing else ""
 
 
 def _enough(frozen: Frozen, rules: Rules) -> bool:
     """Whether a look could tell anything: that is known from the labels alone, and spares the look."""
-    return len(set(frozen.patients.tolist())) >= 2 * rules.patients
+    sides = 1 if frozen.target.kind.structured else 2
+    return len(set(frozen.patients.tolist())) >= sides * rules.patients
+
+
+def _few(frozen: Frozen, several: bool) -> str:
+    of = f" of {frozen.target.name}" if several else ""
+    return f"Too few test cases to tell{of}: {len(frozen)} labelled ones, read blind. It was not looked at them."
 
 
 def rules_of(opened: Store) -> Rules:

@@ -25,12 +25,12 @@ from medloop.evaluation.selective import Promise
 from medloop.evaluation.shift import FEWEST, Shift
 from medloop.families import Finder, Model
 from medloop.loop import _shift, findings
-from medloop.loop._arrivals import opened
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means
 from medloop.loop._learnt import Learnt, read_learnt
 from medloop.loop._nearest import Confirmed
 from medloop.loop._promise import promise_of
+from medloop.loop._records import opened
 from medloop.loop._runs import find_model
 from medloop.loop._standards import Standards, mapping_of
 from medloop.loop._summary import summary

@@ -19,19 +19,17 @@ from medloop.errors import InputError
 from medloop.evaluation import asking
 from medloop.families import _quick
 from medloop.loop import findings
-from medloop.loop._arrivals import opened
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, look
+from medloop.loop._records import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import QueueRequest, QueueResult
 from medloop.store import Store, proposals, settings, studies
-from medloop.store.records import ProposalRow, StudyRow
+from medloop.store.records import OPEN_STATES, ProposalRow, StudyRow
 from medloop.store.studies import Filter
 from medloop.types import Floats, Integers, Json
 from medloop.workspace import Workspace
 
-WAITING = ("second-look", "reading", "proposed", "ready")
-"""What a reader's list holds; adjudicators have ``adjudication`` too."""
 _MOST, _BATCHES, _PAGE = 1000, 4, 1000
 _UNSAID = 0.5
 _SUM = 0.01
@@ -46,7 +44,7 @@ def queue(workspace: Workspace, request: QueueRequest, tell: Progress = QUIET) -
             with Compute(request.workers) as compute:
                 means = Means(workspace=Workspace(records.root).ready(), compute=compute, clock=Clock(), tell=tell)
                 arranged = arrange(records, means, request.seed)
-        states = ("adjudication",) if request.adjudicate else WAITING
+        states = ("adjudication",) if request.adjudicate else OPEN_STATES
         page = studies.page(records, order, Filter(states=states, unread_by=request.reader), request.limit, request.after)
         said = proposals.latest(records, [row.id for row in page.rows])
         waiting = studies.counts(records)
@@ -55,7 +53,7 @@ def queue(workspace: Workspace, request: QueueRequest, tell: Progress = QUIET) -
         arranged=arranged,
         cases=[_told(row, said.get(row.id)) for row in page.rows],
         after=page.after,
-        waiting={state: waiting[state] for state in (*WAITING, "adjudication")},
+        waiting={state: waiting[state] for state in (*OPEN_STATES, "adjudication")},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import threadpoolctl
@@ -17,11 +18,11 @@ from medloop.compute import Compute
 from medloop.dataset import Options, build, folds
 from medloop.errors import InputError
 from medloop.evaluation import calibration
-from medloop.evaluation.suspects import suspects
+from medloop.evaluation.suspects import suspects, suspects_each
 from medloop.families import _cross, _quick
-from medloop.loop._arrivals import opened
 from medloop.loop._clock import Clock
 from medloop.loop._intake import Means, look
+from medloop.loop._records import opened
 from medloop.loop._stored import gathered
 from medloop.progress import QUIET, Progress
 from medloop.requests import RecheckRequest, RecheckResult
@@ -50,7 +51,7 @@ def recheck_labels(records: Store, request: RecheckRequest, tell: Progress = QUI
     with Compute(request.workers) as compute:
         means = Means(workspace=workspace, compute=compute, clock=clock, tell=tell)
         seen = look([case.images[0] for case in stored.cases], prep.plan, means)
-        dataset, _ = build(stored, seen.survey, seen.pairs, Options(seed=request.seed, folds=_FOLDS, targets=(stored.target.name,)))
+        dataset, _ = build(stored, seen.survey, seen.pairs, Options(seed=request.seed, folds=_FOLDS, targets=("classes",)))
         if seen.survey.arrays is None:
             raise ValueError("nothing was prepared")
         table = _quick.looked_at(seen.survey.arrays, compute, workspace.cache, tell)
@@ -85,32 +86,63 @@ def _out_of_fold(dataset: Dataset, table: Floats, seed: int) -> Floats:
 
 
 def _found(records: Store, dataset: Dataset, chances: Floats, told: dict[str, Label]) -> list[dict[str, Json]]:
-    """Suspected labels, the worst first, without those that cannot be asked about."""
-    classes = dataset.target.classes
-    rows = [int(row) for row in suspects(dataset.values, chances)]
-    numbers = {row: int(dataset.cases[row].name.split("-")[1]) for row in rows}
+    """Cases with suspected labels, the worst first, without those that cannot be asked about."""
+    doubts: dict[int, list[_Doubt]] = {}
+    for each in _doubts(dataset, chances):
+        doubts.setdefault(each.row, []).append(each)
+    numbers = {row: int(dataset.cases[row].name.split("-")[1]) for row in doubts}
     states = {study.id: study.state for study in studies.many(records, numbers.values())}
     found = []
-    for row in rows:
-        number, label, likely = numbers[row], classes[int(dataset.values[row])], int(chances[row].argmax())
+    for row, (worst, *more) in doubts.items():
+        number = numbers[row]
         if states[number] not in _OPEN or _twice(labels.history(records, number), dataset.target.name):
             continue
         author = told[dataset.cases[row].name].author
-        why = (
-            f"Labelled ‘{label}’ by {author}; a model that had not seen it says ‘{classes[likely]}’ with "
-            f"{100 * chances[row, likely]:.0f} %."
-        )
         found.append(
             {
                 "case_id": number,
-                "label": label,
-                "likely": classes[likely],
-                "probability": round(float(chances[row, dataset.values[row]]), 4),
+                "label": worst.label,
+                "likely": worst.likely,
+                "probability": round(worst.probability, 4),
                 "author": author,
-                "why": why,
+                "why": " ".join(each.why(author) for each in (worst, *more)),
             }
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A label that is probably wrong. ``probability``: of the label; ``sure``: of what is likely."""
+
+    row: int
+    label: str
+    likely: str
+    probability: float
+    sure: float
+
+    def why(self, author: str) -> str:
+        """For the reader who looks again."""
+        said = f"‘{self.likely}’ with {100 * self.sure:.0f} %"
+        return f"Labelled ‘{self.label}’ by {author}; a model that had not seen it says {said}."
+
+
+def _doubts(dataset: Dataset, chances: Floats) -> list[_Doubt]:
+    """Every suspected label, the worst first; where several classes may hold, of each class by itself."""
+    classes, values = dataset.target.classes, dataset.values
+    if dataset.target.kind is TargetKind.MULTILABEL:
+        found = []
+        for row, column in suspects_each(values, chances):
+            holds, chance = values[row, column] == 1, float(chances[row, column])
+            label, likely = (classes[column], f"no {classes[column]}") if holds else (f"no {classes[column]}", classes[column])
+            own = chance if holds else 1 - chance
+            found.append(_Doubt(row, label, likely, own, 1 - own))
+        return found
+    best = chances.argmax(axis=1)
+    return [
+        _Doubt(row, classes[values[row]], classes[best[row]], float(chances[row, values[row]]), float(chances[row, best[row]]))
+        for row in suspects(values, chances).tolist()
+    ]
 
 
 def _twice(history: Sequence[LabelRow], target: str) -> bool:
@@ -123,10 +155,10 @@ _PEOPLE = (Provenance.HUMAN.value, Provenance.HUMAN_AFTER_AI.value)
 
 
 def _refuse_others(target: Target) -> None:
-    if target.kind not in (TargetKind.BINARY, TargetKind.MULTICLASS):
+    if target.kind not in (TargetKind.BINARY, TargetKind.MULTICLASS, TargetKind.MULTILABEL):
         raise InputError(
             "recheck-classes",
             got=f"The project's labels are {target.kind.value}.",
-            allowed="Classes of which each case has one.",
+            allowed="Classes, one or several a case.",
             fix="Audit other labels by reading some of them twice (setting readers = 2).",
         )

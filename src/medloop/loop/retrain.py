@@ -8,20 +8,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from medloop import families, store
+from medloop import families
 from medloop.dataset import duplicates
+from medloop.dataset._goals import CLASSES
 from medloop.errors import InputError
 from medloop.families._averaged import with_network
+from medloop.families._joint_model import MultitaskModel
 from medloop.families._network_model import BACKBONE
 from medloop.labels import Labelled
+from medloop.loop import _drawn, _records
 from medloop.loop._card import write_card
 from medloop.loop._intake import Means, look
 from medloop.loop._learnt import Learnt, read_learnt
-from medloop.loop._stored import Stored, collection_of, frozen_refs, gathered
+from medloop.loop._stored import Stored, Wanted, collection_of, frozen_refs, gathered
 from medloop.loop.learn import learn_from
+from medloop.loop.predict import further_of
 from medloop.progress import QUIET, Progress
 from medloop.readers import Collection
-from medloop.requests import LearnRequest, LearnResult, RetrainRequest, RetrainResult
+from medloop.requests import LearnRequest, LearnResult, RetrainRequest, RetrainResult, listed
 from medloop.store import Store, models
 from medloop.store.records import ModelRow
 from medloop.types import ImageRef, Split, Target
@@ -39,17 +43,15 @@ def retrain(workspace: Workspace, request: RetrainRequest, tell: Progress = QUIE
     held out of every model of the line to judge by in its own report. Raises `Refused` where there is too little to learn from.
     """
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         return _retrained(workspace, opened, request, tell)
-    finally:
-        opened.close()
 
 
 def _retrained(workspace: Workspace, opened: Store, request: RetrainRequest, tell: Progress) -> RetrainResult:
     champion = models.champion(opened)
     before = None if champion is None else _Before(workspace, champion)
-    stored = gathered(opened, None if before is None else before.target, request.upto)
+    wanted = _wanted(request, before)
+    stored = gathered(opened, wanted, request.upto)
     left_out = Counter(stored.left_out)
 
     def source(means: Means) -> tuple[Collection, Labelled]:
@@ -59,7 +61,7 @@ def _retrained(workspace: Workspace, opened: Store, request: RetrainRequest, tel
     starts = before is not None and before.has_network and not request.anew
     folder = workspace.fresh(MODELS, "challenger")
     start = str(before.folder) if before is not None and starts else None
-    learnt = learn_from(source, workspace, _asked(request, workspace, folder, start), tell)
+    learnt = learn_from(source, workspace, _asked(request, stored.labelled, folder, start), tell)
     if not isinstance(learnt, LearnResult):
         raise TypeError("a retraining is no dry run")
     row = models.add(opened, _row(folder, learnt, stored, before if starts else None, left_out), actor=ACTOR)
@@ -74,6 +76,19 @@ def _retrained(workspace: Workspace, opened: Store, request: RetrainRequest, tel
     )
 
 
+def _wanted(request: RetrainRequest, before: _Before | None) -> Wanted:
+    """What is to be learnt: as asked for, or else what the champion answers, or else classes; in the classes of the champion."""
+    words = None if request.targets is None else listed(request.targets)
+    if before is None:
+        return Wanted(None, words is None or CLASSES in words, words or ())
+    target, drawn = before.target, before.drawn
+    plain = None if target.kind.structured else target
+    if words is None:
+        return Wanted(plain, plain is not None, drawn)
+    known = {word: each for each in drawn for word in (each.kind.value, each.name)}
+    return Wanted(plain, CLASSES in words, tuple(known.get(word, word) for word in words))
+
+
 class _Before:
     """The champion: its folder, what it answers, what it learnt from, whether it has a network to start from."""
 
@@ -82,8 +97,10 @@ class _Before:
         self.folder = folder_of(workspace, row)
         model = families.load(self.folder)
         self.target: Target = model.target
+        self.drawn = tuple(each for each in further_of(model) if each.kind in _drawn.KINDS)
         self.learnt: Learnt = read_learnt(self.folder)
-        self.has_network = (self.folder / f"{with_network(model)[1]}{BACKBONE}").is_file()
+        solid = isinstance(model, MultitaskModel) and model.solid
+        self.has_network = not solid and (self.folder / f"{with_network(model)[1]}{BACKBONE}").is_file()
 
 
 def folder_of(workspace: Workspace, row: ModelRow) -> Path:
@@ -99,9 +116,12 @@ def folder_of(workspace: Workspace, row: ModelRow) -> Path:
     )
 
 
-def _asked(request: RetrainRequest, workspace: Workspace, folder: Path, start: str | None) -> LearnRequest:
+def _asked(request: RetrainRequest, labelled: Labelled, folder: Path, start: str | None) -> LearnRequest:
+    plain = [] if labelled.target.kind.structured else [CLASSES]
+    carried = [*plain, *(truth.target.name for truth in labelled.further)]
     return LearnRequest(
-        src=str(workspace.root),
+        src=str(folder.parents[1]),
+        targets=request.targets or ",".join(carried),
         recipe=request.recipe,
         budget=request.budget,
         device=request.device,
@@ -153,7 +173,12 @@ def _without_copies(labelled: Labelled, frozen: Sequence[ImageRef], means: Means
     kept = sorted(newest.values())
     left_out[COPIED] += len(labelled.cases) - len(free)
     left_out[AGAIN] += len(free) - len(kept)
-    chosen = replace(labelled, cases=tuple(labelled.cases[at] for at in kept), labels=tuple(labelled.labels[at] for at in kept))
+    chosen = replace(
+        labelled,
+        cases=tuple(labelled.cases[at] for at in kept),
+        labels=tuple(labelled.labels[at] for at in kept),
+        further=tuple(truth.select(kept) for truth in labelled.further),
+    )
     return _together(chosen, group)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medloop.errors import InputError
-from medloop.loop._arrivals import opened
+from medloop.loop._records import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import ReviewRequest, ReviewResult
-from medloop.store import Store, proposals, reviews, settings, studies
+from medloop.store import Store, labels, proposals, reviews, settings, studies
 from medloop.store.records import ACTIONS, ProposalRow, ReviewRow, StudyRow
 from medloop.types import Json, TargetKind
 from medloop.wire import to_json
@@ -39,22 +39,11 @@ def review(workspace: Workspace, request: ReviewRequest, tell: Progress = QUIET)
 
 def _row(records: Store, request: ReviewRequest) -> ReviewRow:
     """The review as the store keeps it."""
-    study = studies.get(records, request.case)
-    hidden = unaided(study, reviews.standing(records, [request.case]), request.by)
-    proposal = proposals.latest(records, [request.case]).get(request.case)
-    question = asked(records, proposal)
+    case = posed(records, request.case, request.by)
     value: Json = request.value
-    if value is not None and question.several:
+    if value is not None and case.question.several:
         value = {name.strip(): 1.0 for name in value.split("|") if name.strip()}
-    return ReviewRow(
-        case_id=request.case,
-        author=request.by,
-        action=request.action,
-        value=valued(value, request.action, question, hidden),
-        reason=request.reason.strip(),
-        proposal_id=None if hidden or proposal is None else proposal.id,
-        blind=hidden,
-    )
+    return case.answered(request.action, value, request.reason)
 
 
 def _undo(records: Store, request: ReviewRequest) -> None:
@@ -73,25 +62,33 @@ def _undo(records: Store, request: ReviewRequest) -> None:
 def _told(records: Store, request: ReviewRequest, said: ReviewRow | None) -> ReviewResult:
     study = studies.get(records, request.case)
     standing = reviews.standing(records, [request.case])
-    proposal = None if unaided(study, standing, request.by) else proposals.latest(records, [request.case]).get(request.case)
+    hidden, second = unaided(study, standing, request.by), second_opinion(study, standing, request.by)
+    proposal = proposals.latest(records, [request.case]).get(request.case)
+    label = labels.current(records, [request.case]).get((request.case, asked(records, proposal).name))
     return ReviewResult(
         case=study.id,
         name=study.name,
         state=study.state,
         review=None if said is None else said.id,
-        proposal=None if proposal is None else to_json(proposal),
-        reviews=[to_json(each) for each in standing],
+        proposal=None if hidden or proposal is None else to_json(proposal),
+        label=None if hidden or second or label is None else to_json(label),
+        reviews=[] if second else [to_json(each) for each in standing],
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet."""
+    """What readers are asked: the target of the project. ``classes`` empty: a number, or nothing known yet.
+
+    ``outlined``, ``boxed``: what they draw where no proposal says.
+    """
 
     kind: str
     classes: tuple[str, ...]
     name: str = "classes"
     unit: str = ""
+    outlined: tuple[str, ...] = ()
+    boxed: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -104,23 +101,61 @@ class Question:
         return self.kind == TargetKind.NUMBER.value
 
 
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A case as it is put to a reader. ``proposal``: the last one, even where it is ``hidden`` from this reader."""
+
+    study: StudyRow
+    reader: str
+    question: Question
+    proposal: ProposalRow | None
+    hidden: bool
+
+    def answered(self, action: str, value: Json, reason: str) -> ReviewRow:
+        """What the reader says, as the store keeps it. Raises `InputError` for an answer that the question does not allow."""
+        return ReviewRow(
+            case_id=self.study.id,
+            author=self.reader,
+            action=action,
+            value=valued(value, action, self.question, self.hidden),
+            reason=reason.strip(),
+            proposal_id=None if self.hidden or self.proposal is None else self.proposal.id,
+            blind=self.hidden,
+        )
+
+
+def posed(store: Store, case: int, reader: str) -> Posed:
+    """The case as this reader is asked about it. Raises `InputError` where there is none of that number."""
+    with store.read():
+        study = studies.get(store, case)
+        hidden = unaided(study, reviews.not_undone(reviews.of_case(store, case)), reader)
+        proposal = proposals.latest(store, [case]).get(case)
+        return Posed(study, reader, asked(store, proposal), proposal, hidden)
+
+
 def asked(store: Store, proposal: ProposalRow | None = None) -> Question:
     """The target of the project; where none is set, what the proposal speaks of."""
-    target: Json = settings.get(store, "target")
+    with store.read() as connection:
+        said = settings.values(connection, "target", "drawn")
+    target, drawn = said["target"], said["drawn"] or {}
     if isinstance(target, Mapping):
-        return Question(
-            str(target.get("kind", "")),
-            tuple(map(str, target.get("classes") or ())),
-            str(target.get("name") or "classes"),
-            str(target.get("unit") or ""),
-        )
-    classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
-    return Question(TargetKind.BINARY.value if len(classes) == 2 else TargetKind.MULTICLASS.value, classes)
+        classes = tuple(map(str, target.get("classes") or ()))
+        kind, name, unit = str(target.get("kind", "")), str(target.get("name") or "classes"), str(target.get("unit") or "")
+    else:
+        classes = tuple(sorted(proposal.probabilities)) if proposal is not None else ()
+        kind, name, unit = (TargetKind.BINARY if len(classes) == 2 else TargetKind.MULTICLASS).value, "classes", ""
+    outlined, boxed = (tuple(drawn.get(each.value) or classes) for each in (TargetKind.MASKS, TargetKind.BOXES))
+    return Question(kind, classes, name, unit, outlined, boxed)
 
 
 def unaided(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
     """Whether the proposal must stay hidden: the case is read blind, and this reader has not committed yet."""
     return (study.blind or study.frozen) and all(row.author != reader for row in standing)
+
+
+def second_opinion(study: StudyRow, standing: Sequence[ReviewRow], reader: str) -> bool:
+    """Whether this reader is the second of two, who must not see what the first one said."""
+    return study.state == "reading" and all(row.author != reader for row in standing)
 
 
 def valued(value: Json, action: str, question: Question, hidden: bool) -> Json:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from medloop import families, store
+from medloop import families
 from medloop.errors import InputError
+from medloop.loop import _records
 from medloop.loop._card import write_card
 from medloop.loop._models import model_of
 from medloop.loop.retrain import folder_of
@@ -18,8 +19,7 @@ def rollback(workspace: Workspace, request: RollbackRequest, tell: Progress = QU
     """Put a former champion back. Raises `InputError` where there is none, or its files are not as they were saved."""
     del tell
     workspace.ready()
-    opened = store.open(workspace.root, request.database, request.blobs)
-    try:
+    with _records.opened(workspace, request.database, request.blobs) as opened:
         champion = models.champion(opened)
         former = _former(opened, champion, request.to)
         families.load(folder_of(workspace, former))
@@ -34,8 +34,6 @@ def rollback(workspace: Workspace, request: RollbackRequest, tell: Progress = QU
         for each in (champion, former):
             if each is not None:
                 write_card(workspace, opened, each.id)
-    finally:
-        opened.close()
     return RollbackResult(champion=former.id, name=former.name, instead_of="" if champion is None else champion.name)
 
 

@@ -26,7 +26,7 @@ from medloop import registry, store
 from medloop.errors import InputError
 from medloop.loop import _logs
 from medloop.loop._messages import settle
-from medloop.loop.worker import PARENT
+from medloop.loop._pulse import PARENT
 from medloop.progress import QUIET, Progress
 from medloop.requests import ServeRequest, ServeResult
 from medloop.store import Store, accounts

@@ -19,19 +19,17 @@ from typing import Any
 
 from medloop import store
 from medloop.errors import MedloopError
-from medloop.loop import ingest
+from medloop.loop import _logs, ingest
 from medloop.loop import jobs as work
 from medloop.loop._defects import defect
 from medloop.loop._messages import BadMessage, Messages, messages, settle
-from medloop.loop._pulse import Heard, leave, own_name, sign, workers
+from medloop.loop._pulse import PARENT, Heard, leave, own_name, sign, workers
 from medloop.progress import QUIET, Progress
 from medloop.requests import IngestRequest, WorkerRequest, WorkerResult
 from medloop.store import Store, forget, jobs, settings
 from medloop.store.records import JobRow, now
 from medloop.workspace import Workspace
 
-PARENT = "MEDLOOP_SERVED_BY"
-"""The process number of the server that started this worker; it ends when that one is gone."""
 _BEAT_S = 1.0
 _IDLE_S = 0.3
 _CHORES_S = 2.0
@@ -45,6 +43,8 @@ def worker(workspace: Workspace, request: WorkerRequest, tell: Progress = QUIET)
     begun = time.monotonic()
     workspace.ready()
     settle(request.database, request.blobs, request.queue)
+    if PARENT in os.environ:
+        _logs.begin()
     opened = store.open(workspace.root)
     try:
         labourer = _Labourer(workspace, opened)
@@ -146,12 +146,17 @@ class _Labourer:
         except BadMessage:
             _log.warning("a message that is none of ours was dropped")
             return True
+        except MedloopError as error:
+            _log.warning("no queue", extra={"code": error.code})
+            self._stop.wait(_CHORES_S)
+            return False
 
     def _do_chores(self) -> None:
         try:
             work.fall_due(self._store, self.queue)
             if time.monotonic() >= self._retain_at:
                 forget.expired(self._store, "worker")
+                self._store.blobs.sweep()
                 self._retain_at = time.monotonic() + _DAY_S
         except MedloopError as error:
             _log.warning("chores failed", extra={"code": error.code})
@@ -173,7 +178,7 @@ class _Labourer:
             self._lost(row, error)
         except Exception as error:
             self._in_verb = False
-            self._lost(row, defect(error, self._workspace.root))
+            self._lost(row, defect(error, self._workspace.root, lambda path: f"{path.name} of the workspace"))
 
     def _interrupted(self, row: JobRow) -> None:
         if self._aborted:

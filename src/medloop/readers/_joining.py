@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medloop import registry
 from medloop.compute import Compute
 from medloop.errors import InputError, Unreadable
 from medloop.progress import QUIET, Progress
-from medloop.readers import _walk, channels
+from medloop.readers import _walk
 from medloop.readers._places import affine, places
 from medloop.types import ImageRef, Rejected
 
@@ -97,7 +98,8 @@ def join(
     for case, refs in cases.items():
         try:
             members = _chosen(refs, asked)
-            made.append(channels.reference(case, members, {name: affine(ref, known) for name, ref in members.items()}))
+            affines = {name: affine(ref, known) for name, ref in members.items()}
+            made.append(registry.load("readers", "channels").reference(case, members, affines))
         except Unreadable as error:
             left += [(ref, f"the case {case} cannot be used: {error}") for ref in refs]
     if not made:

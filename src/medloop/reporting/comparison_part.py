@@ -23,7 +23,14 @@ _HEADLINES = {
     "needs-person": ("A person decides about the challenger", "warn"),
     "rolled-back": ("The former champion is back", ""),
 }
-_METRICS = {"auc": "AUC", "mae": "mean absolute error", "found": "share found", "right": "share right"}
+_METRICS = {
+    "auc": "AUC",
+    "mae": "mean absolute error",
+    "dice": "Dice",
+    "precision": "average precision",
+    "found": "share found",
+    "right": "share right",
+}
 _PICTURES = 12
 
 
@@ -59,7 +66,9 @@ def fragment(evidence: Mapping[str, Json], picture: PictureOf | None = None) -> 
             "tiles": _tiles(verdict),
             "chart": _chart(verdict),
             "groups": [_group(each) for each in _sorted(verdict)],
-            "figures": [_figure(each) for each in evidence.get("figures") or []],
+            "figures": [
+                _figure(each) for part in (evidence, *(evidence.get("beside") or [])) for each in part.get("figures") or []
+            ],
             "classes": changed.get("classes") or [],
             "moved": _moved(evidence, changed),
             "changes": _changes(cases),

@@ -19,6 +19,7 @@ What is written::
     lesions.csv                     one row a lesion and study: kind, centre, longest diameter, volume, irregularity
     masks/P0001_1.nii.gz            label map of each study, on the same grid
     masks/values.csv                what its values mean
+    codes.toml                      the diagnoses in SNOMED CT, ICD-10 and RadLex: a mapping for proposals
     README.txt
 
 Equal seeds give equal bytes. The first patients of a larger collection are not those of a smaller one.
@@ -62,8 +63,19 @@ labels.csv   one row a study: tumour or no tumour
 lesions.csv  one row a lesion and study: kind, centre (LPS mm), longest diameter (mm), volume (ml), irregularity (spread of the
              radius over its mean)
 masks/       label maps (NIfTI) on the grid of the images; values.csv says what their values mean
+codes.toml   the diagnoses in SNOMED CT, ICD-10 and RadLex, for medloop propose --mapping
 
 medloop learn images --labels labels.csv
+"""
+_CODES = """[classes.tumour]
+snomed = "300331000"
+icd10 = "D37.6"
+radlex = "RID39466"
+
+[classes."no tumour"]
+snomed = "281900007"
+icd10 = "Z03.9"
+radlex = "RID13173"
 """
 
 
@@ -125,6 +137,7 @@ def write(
         _table(
             beside / "masks" / "values.csv", ("value", "name"), [(0, "other"), *((value, name) for name, value in ORGANS.items())]
         )
+        (beside / "codes.toml").write_text(_CODES, encoding="utf-8")
         (beside / "README.txt").write_text(_README.format(seed=seed, patients=number, studies=len(labels)), encoding="utf-8")
     return SampleResult(
         folder=str(folder),
@@ -133,6 +146,7 @@ def write(
         patients=number,
         studies=len(labels),
         labels=str(folder / "labels.csv"),
+        mapping=str(folder / "codes.toml"),
         seconds=time.perf_counter() - start,
     )
 

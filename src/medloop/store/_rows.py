@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -19,24 +20,24 @@ _MANY = 500
 
 def said(row: Any) -> dict[str, Any]:
     """A new row's columns, without the number that the store gives."""
-    return {item.name: getattr(row, item.name) for item in dataclasses.fields(row) if item.name != "id"}
+    return {name: getattr(row, name) for name in _names(type(row)) if name != "id"}  # type: ignore[arg-type]
 
 
 def made(kind: type[T], row: Row) -> T:
     """A value of this class from a row that has its columns, and perhaps more."""
-    return kind(**{item.name: row[item.name] for item in dataclasses.fields(kind)})  # type: ignore[arg-type]
+    return kind(**{name: row[name] for name in _names(kind)})  # type: ignore[arg-type]
 
 
-def add(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> int:
-    """Insert one row; returns its number."""
-    return int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
+def add(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> Row:
+    """Insert one row; returns it as the database keeps it."""
+    return dict(connection.execute(_insertion(table), dict(values)).mappings().one())
 
 
 def one(connection: sa.Connection, table: sa.Table, number: int, what: str) -> Row:
     """The row of that number. Raises `InputError`."""
     row = None
     if -(2**31) <= number < 2**31:
-        row = connection.execute(sa.select(table).where(table.c.id == number)).mappings().one_or_none()
+        row = connection.execute(_by_number(table), {"number": number}).mappings().one_or_none()
     if row is None:
         raise InputError(
             f"no-such-{what}",
@@ -52,6 +53,21 @@ def parts(values: Iterable[int]) -> Iterator[Sequence[int]]:
     every = list(values)
     for start in range(0, len(every), _MANY):
         yield every[start : start + _MANY]
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(item.name for item in dataclasses.fields(kind))
+
+
+@cache
+def _insertion(table: sa.Table) -> sa.Insert:
+    return sa.insert(table).returning(table)
+
+
+@cache
+def _by_number(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id == sa.bindparam("number"))
 
 
 def pairs(rows: Iterable[Any]) -> dict[Any, Any]:

@@ -29,6 +29,12 @@ TRIES_NAME, TRIES_ADDRESS = 8, 40
 """Failed log-ins within the window after which a name, or an address, must wait."""
 PASSWORD = (10, 256)
 """Shortest and longest password."""
+_HOLDER = (
+    sa.select(accounts)
+    .join(secrets, secrets.c.account_id == accounts.c.id)
+    .where(secrets.c.kind == sa.bindparam("what"), secrets.c.hash == sa.bindparam("digest"), accounts.c.active)
+    .where(sa.or_(secrets.c.expires.is_(None), secrets.c.expires >= sa.bindparam("moment")))
+)
 
 
 def add(store: Store, name: str, role: str, password: str, actor: str) -> Account:
@@ -218,9 +224,9 @@ def _add(connection: sa.Connection, name: str, role: str, hashed: str, actor: st
         raise _bad_account(f"There is an account '{name}' already.")
     new = Account(name=name.strip(), role=role)
     values = {"name": new.name, "role": role, "active": True, "created": new.created, "password": hashed, "preferences": {}}
-    number = insert(connection, accounts, values)
-    audit.append(connection, actor.strip(), "account.add", f"account:{number}", {"name": new.name, "role": role})
-    return made(Account, one(connection, accounts, number, "account"))
+    row = insert(connection, accounts, values)
+    audit.append(connection, actor.strip(), "account.add", f"account:{row['id']}", {"name": new.name, "role": role})
+    return made(Account, row)
 
 
 def _hashed(name: str, role: str, password: str) -> str:
@@ -270,11 +276,8 @@ def _live(connection: sa.Connection, kind: str, secret: str) -> Any:
 
 def _holder(store: Store, kind: str, secret: str) -> Account | None:
     with store.read() as connection:
-        row = _live(connection, kind, secret)
-        if row is None:
-            return None
-        account = one(connection, accounts, row["account_id"], "account")
-        return made(Account, account) if account["active"] else None
+        row = connection.execute(_HOLDER, {"what": kind, "digest": _digest(secret), "moment": now()}).mappings().one_or_none()
+        return None if row is None else made(Account, row)
 
 
 def _digest(secret: str) -> str:

@@ -22,11 +22,12 @@ _MANY = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A study that comes in. ``labels``: what it is labelled with, by target. ``replaces``: a study of fewer of the same files that
-    nobody has read."""
+    """A study that comes in. ``labels``: what it is labelled with, by target; ``done``: nobody need read it then. ``replaces``: a
+    study of fewer of the same files that nobody has read."""
 
     study: StudyRow
     labels: Mapping[str, Json]
+    done: bool = True
     replaces: int | None = None
 
 
@@ -59,7 +60,7 @@ def known(store: Store, contents: Iterable[str]) -> dict[str, int]:
 def keep(store: Store, arriving: Sequence[Arrival], actor: str) -> list[Kept]:
     """Keep these studies and their labels, all of them or none. What is there already stays as it is and takes new labels only.
 
-    A study that comes with a label that nobody need read is done.
+    A study that comes with the label that is asked for need not be read.
     """
     with store.write() as connection:
         return [_keep(connection, store, each, actor) for each in arriving]
@@ -89,7 +90,7 @@ def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str
     there = connection.execute(sa.select(studies).where(studies.c.content == arriving.study.content)).mappings().one_or_none()
     new = _with_patient(connection, arriving.study)
     if there is None:
-        new = replace(new, state="done", why=_LABELLED, ready=new.arrived) if arriving.labels else new
+        new = replace(new, state="done", why=_LABELLED, ready=new.arrived) if arriving.labels and arriving.done else new
         number = _insert(connection, store, new, actor)
         for target, value in arriving.labels.items():
             _append(connection, number, new.patient, target, value, actor)
@@ -102,14 +103,14 @@ def _keep(connection: sa.Connection, store: Store, arriving: Arrival, actor: str
     fresh = _unsaid(connection, number, arriving.labels) if arriving.labels else {}
     for target, value in fresh.items():
         _append(connection, number, row["patient"], target, value, actor)
-    if fresh and row["state"] in UNREAD:
+    if fresh and arriving.done and row["state"] in UNREAD:
         move(connection, row, "done", actor, _LABELLED)
     return Kept(number, False, len(fresh), False)
 
 
 def _insert(connection: sa.Connection, store: Store, new: StudyRow, actor: str) -> int:
     values = said(new) | {"refs": _refs_json(new.refs, store.blobs), "attributes": dict(new.attributes)}
-    number = insert(connection, studies, values)
+    number = int(insert(connection, studies, values)["id"])
     content = {"name": new.name, "content": new.content, "state": new.state, "frozen": new.frozen, "blind": new.blind}
     audit.append(connection, actor, "study.add", f"study:{number}", content, patient_key(new.patient, number))
     return number
@@ -137,8 +138,7 @@ def _told(connection: sa.Connection, row: Mapping[str, Json], new: StudyRow, act
 
 def _unsaid(connection: sa.Connection, number: int, values: Mapping[str, Json]) -> dict[str, Json]:
     """The labels that say something else than what counts already, and of which no person has said anything since."""
-    found = connection.execute(labelling._counting([number], True, None)).mappings().all()
-    counts = {row["target"]: row for row in found}
+    counts = {row["target"]: row for row in labelling.counting(connection, [number], truth=True)}
     told = {target: counts.get(target) for target in values}
     return {
         target: values[target]

@@ -23,6 +23,9 @@ from medloop.types import Json
 _STEP = 2_000
 _COVERED = {"labels": labels, "reviews": reviews}
 _MOMENT = Moment()
+_HEAD = sa.select(head.c.number, head.c.hash)
+_ENTER, _ADVANCE, _BEGIN = sa.insert(audit), sa.update(head), sa.insert(head).values(id=1)
+_KEY = sa.select(keys.c.id, keys.c.key).where(keys.c.patient == sa.bindparam("whose"))
 
 
 def append(
@@ -38,7 +41,7 @@ def append(
 
     ``subject``: what it is about, without identity, as ``study:12``. ``rows``: `row_hash` of rows that the entry vouches for.
     """
-    last = connection.execute(sa.select(head.c.number, head.c.hash)).one_or_none()
+    last = connection.execute(_HEAD).one_or_none()
     number, previous = (last.number + 1, last.hash) if last else (1, heads.START)
     key_id, text = _sealed(connection, _canonical(content), patient)
     entry = {
@@ -53,9 +56,9 @@ def append(
         "previous": previous,
     }
     entry["hash"] = _hash(entry)
-    connection.execute(sa.insert(audit).values(**entry))
+    connection.execute(_ENTER, entry)
     now_last = {"number": number, "hash": entry["hash"]}
-    connection.execute(sa.update(head).values(**now_last) if last else sa.insert(head).values(id=1, **now_last))
+    connection.execute(_ADVANCE if last else _BEGIN, now_last)
     connection.info[heads.LAST] = (number, entry["hash"])
     return number
 
@@ -86,7 +89,7 @@ def page(store: Store, *, before: int | None = None, limit: int = 100, subject: 
 def last(store: Store) -> tuple[int, str]:
     """Number and hash of the last entry; worth keeping elsewhere, where nobody who can write the database can write."""
     with store.read() as connection:
-        row = connection.execute(sa.select(head.c.number, head.c.hash)).one_or_none()
+        row = connection.execute(_HEAD).one_or_none()
     return (row.number, row.hash) if row else (0, heads.START)
 
 
@@ -107,7 +110,7 @@ def verify(store: Store, kept: tuple[int, str] | None = None) -> list[str]:
             if number in marks and marks[number][0] != previous:
                 problems.append(f"Entry {number} is not the one that {marks[number][1]} names.")
             covered |= entry["rows"]
-        end = connection.execute(sa.select(head.c.number, head.c.hash)).one_or_none()
+        end = connection.execute(_HEAD).one_or_none()
         if (end.number, end.hash) != (number, previous) if end else number:
             problems.append(f"The trail ends at entry {number}, and the database says it ends at {end.number if end else 0}.")
         problems += _uncovered(connection, covered)
@@ -165,7 +168,7 @@ def _uncovered(connection: sa.Connection, covered: dict[str, str]) -> Iterator[s
 def _sealed(connection: sa.Connection, text: str, patient: str | None) -> tuple[int | None, str]:
     if patient is None:
         return None, text
-    row = connection.execute(sa.select(keys.c.id, keys.c.key).where(keys.c.patient == patient)).one_or_none()
+    row = connection.execute(_KEY, {"whose": patient}).one_or_none()
     if row is None:
         key = Fernet.generate_key().decode()
         key_id = connection.execute(sa.insert(keys).values(patient=patient, key=key).returning(keys.c.id)).scalar_one()

@@ -19,9 +19,18 @@ from medloop.store.blobs import Blobs
 from medloop.store.upgrade import upgrade, version
 from medloop.workspace.atomic import explained
 
+THREADS = 16
+"""So many at once find a connection that is open already."""
 _WAIT_S = 30.0
 _WRITERS = 0x6D65646C
 """The number under which writers on PostgreSQL wait for each other."""
+
+
+class _Mine(threading.local):
+    """The connections of this thread's open blocks."""
+
+    reading: sa.Connection | None = None
+    writing: sa.Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +41,40 @@ class Store:
     engine: sa.Engine
     blobs: Blobs
     _turn: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _mine: _Mine = field(default_factory=_Mine, repr=False)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One connection that sees one state of the database throughout."""
+        """One connection that sees one state of the database throughout. Inside another block of this thread it is that one's."""
+        if (outer := self._mine.writing or self._mine.reading) is not None:
+            yield outer
+            return
         with _told(self.root), self.engine.connect() as connection, connection.begin():
-            yield connection
+            self._mine.reading = connection
+            try:
+                yield connection
+            finally:
+                self._mine.reading = None
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """One transaction; writers take turns, so what is read inside holds until the end. Committed whole or not at all."""
+        """One transaction; writers take turns, so what is read inside holds until the end. Committed whole or not at all.
+
+        Inside another one of this thread it is a part of that one, and what it raises must end that one too.
+        """
+        if self._mine.writing is not None:
+            yield self._mine.writing
+            return
         with self._turn, _told(self.root), self.engine.connect() as plain:
             connection = plain.execution_options(medloop_write=True)
             with connection.begin():
                 if self.postgresql:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS)))
-                yield connection
+                self._mine.writing = connection
+                try:
+                    yield connection
+                finally:
+                    self._mine.writing = None
             if last := connection.info.pop(heads.LAST, None):
                 heads.advance(self.root, *last)
 
@@ -124,7 +151,7 @@ def _engine(url: str | None, root: Path) -> sa.Engine:
         in_memory = address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:")
         if address.get_backend_name() not in ("sqlite", "postgresql") or in_memory:
             raise ValueError(address.get_backend_name())
-        sizes = {"pool_size": 8, "max_overflow": 56, "pool_pre_ping": address.get_backend_name() == "postgresql"}
+        sizes = {"pool_size": THREADS, "max_overflow": 64 - THREADS, "pool_pre_ping": address.get_backend_name() == "postgresql"}
         engine = sa.create_engine(address, hide_parameters=True, **sizes)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError) as error:
         raise InputError(

@@ -1,4 +1,8 @@
-"""Blobs by content: a key is the SHA-256 of the bytes and a suffix that readers may look at. Any fsspec address will do."""
+"""Blobs by content: a key is the SHA-256 of the bytes and a suffix that readers may look at. Any fsspec address will do.
+
+A blob is written as a draft and gets its name when it is whole: by a rename in a folder, by a copy inside an object
+store, which has no renames and shows an object only when all of it is there. So a name never stands for half a blob.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,7 @@ _KEY = re.compile(r"[0-9a-f]{64}(\.[a-z0-9]{1,8}){0,2}")
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,8}){1,2}$")
 _BLOCK = 1 << 20
 _DRAFTS = "drafts"
+_DAY_S = 86_400.0
 
 
 class Blobs:
@@ -28,14 +34,12 @@ class Blobs:
     def __init__(self, root: Path, url: str | None = None) -> None:
         self.url = url or os.environ.get("MEDLOOP_BLOBS") or str(root / "blobs")
         try:
-            fs, base = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError, OSError) as error:
-            raise InputError(
-                "bad-blobs",
-                got=f"The place of blobs cannot be used ({error}).",
-                allowed="A folder, or an address that fsspec knows (s3://BUCKET/FOLDER with s3fs installed).",
-                fix="Mend --blobs or MEDLOOP_BLOBS, or leave it out to use the workspace's own.",
-            ) from error
+            # other processes write there too: what was listed once says nothing about now
+            fs, base = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        except ImportError as error:
+            raise _unusable(f"{self.url.split(':')[0]}:// needs a package: {error}", f"{error}, beside medloop.") from error
+        except (ValueError, OSError) as error:
+            raise _unusable(str(error), "Mend --blobs or MEDLOOP_BLOBS, or leave it out to use the workspace's own.") from error
         self._fs: Any = fs
         self._base = str(base).rstrip("/")
         self._here = "file" in (fs.protocol if isinstance(fs.protocol, (tuple, list)) else (fs.protocol,))
@@ -103,6 +107,16 @@ class Blobs:
         names = (os.path.basename(place) for place in self._fs.find(self._base)) if self._fs.exists(self._base) else ()
         return sorted(name for name in names if _KEY.fullmatch(name))
 
+    def sweep(self, older_s: float = _DAY_S) -> int:
+        """Remove drafts that were begun so long ago and never got a name, for whoever wrote them was killed; says how many."""
+        folder = f"{self._base}/{_DRAFTS}"
+        left = self._fs.find(folder) if self._fs.exists(folder) else []
+        limit = datetime.now(UTC) - timedelta(seconds=older_s)
+        old = [place for place in left if self._begun(place) < limit]
+        for place in old:
+            self._drop(place)
+        return len(old)
+
     def sound(self, key: str) -> bool:
         """Whether the bytes are those that the key names."""
         with self._fs.open(self._place(key), "rb") as file:
@@ -145,6 +159,14 @@ class Blobs:
             raise
         return key
 
+    def _begun(self, place: str) -> datetime:
+        """When a draft was last written; now where it has got its name meanwhile."""
+        try:
+            when: datetime = self._fs.modified(place)
+        except FileNotFoundError:
+            return datetime.now(UTC)
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
+
     def _drop(self, place: str) -> None:
         if self._fs.exists(place):
             self._fs.rm_file(place)
@@ -164,6 +186,15 @@ def _checked(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise _missing(key[:80])
     return key
+
+
+def _unusable(why: str, fix: str) -> InputError:
+    return InputError(
+        "bad-blobs",
+        got=f"The place of blobs cannot be used ({why}).",
+        allowed="A folder, or an address that fsspec knows (s3://BUCKET/FOLDER with s3fs installed).",
+        fix=fix,
+    )
 
 
 def _missing(key: str) -> InputError:

@@ -11,6 +11,8 @@ from medloop.store.base import Store
 from medloop.store.records import now
 from medloop.store.tables import drafts, studies
 
+_DRAFT = sa.select(drafts.c.content).where(drafts.c.case_id == sa.bindparam("case"), drafts.c.account_id == sa.bindparam("reader"))
+
 
 def put(store: Store, case_id: int, account_id: int, content: dict[str, Any]) -> None:
     """Keep a draft in place of the one before. Raises `InputError` where there is no such case."""
@@ -23,7 +25,7 @@ def put(store: Store, case_id: int, account_id: int, content: dict[str, Any]) ->
 def get(store: Store, case_id: int, account_id: int) -> dict[str, Any] | None:
     """The draft of a reader for a case, or None."""
     with store.read() as connection:
-        row = connection.execute(_which(sa.select(drafts.c.content), case_id, account_id)).one_or_none()
+        row = connection.execute(_DRAFT, {"case": case_id, "reader": account_id}).one_or_none()
         return None if row is None else dict(row.content)
 
 

@@ -27,9 +27,9 @@ def add(store: Store, kind: str, request: dict[str, Any], actor: str, *, once: b
         for row in connection.execute(waiting).mappings() if once else ():
             if row["request"] == request:
                 return made(JobRow, row)
-        number = insert(connection, jobs, said(JobRow(kind=kind, request=request, actor=actor)))
-        audit.append(connection, actor, "job.add", f"job:{number}", {"kind": kind})
-        return made(JobRow, one(connection, jobs, number, "job"))
+        new = insert(connection, jobs, said(JobRow(kind=kind, request=request, actor=actor)))
+        audit.append(connection, actor, "job.add", f"job:{new['id']}", {"kind": kind})
+        return made(JobRow, new)
 
 
 def get(store: Store, number: int) -> JobRow:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from medloop.store import audit
-from medloop.store._rows import add, made, one, parts, said
+from medloop.store._rows import Row, add, made, one, parts, said
 from medloop.store.base import Store
 from medloop.store.records import LabelRow
 from medloop.store.studies import patient_key
@@ -32,8 +33,7 @@ def append(store: Store, new: LabelRow, actor: str) -> LabelRow:
 def write(connection: sa.Connection, new: LabelRow) -> tuple[LabelRow, str]:
     """Insert a label inside the caller's transaction, which must put the hash that is returned into the trail."""
     Provenance(new.provenance)
-    number = add(connection, labels, said(new))
-    row = one(connection, labels, number, "label")
+    row = add(connection, labels, said(new))
     return made(LabelRow, row), audit.row_hash(row)
 
 
@@ -47,8 +47,14 @@ def current(
     with store.read() as connection:
         found: list[Any] = []
         for part in [None] if case_ids is None else parts(case_ids):
-            found += connection.execute(_counting(part, truth, upto)).mappings().all()
+            found += counting(connection, part, truth=truth, upto=upto)
     return {(row["case_id"], row["target"]): made(LabelRow, row) for row in found}
+
+
+def counting(connection: sa.Connection, case_ids: Sequence[int] | None, *, truth: bool, upto: int | None = None) -> Sequence[Row]:
+    """As `current`, inside the caller's transaction."""
+    wanted = _counting(case_ids is not None, truth, upto is not None)
+    return connection.execute(wanted, {"cases": case_ids, "upto": upto}).mappings().all()
 
 
 def history(store: Store, case_id: int) -> list[LabelRow]:
@@ -64,7 +70,9 @@ def last_id(store: Store) -> int:
         return int(connection.scalar(sa.select(sa.func.max(labels.c.id))) or 0)
 
 
-def _counting(case_ids: Any, truth: bool, upto: int | None) -> sa.Select[Any]:
+@cache
+def _counting(some: bool, truth: bool, upto: bool) -> sa.Select[Any]:
+    """The statement. ``some``: of the ``cases`` only; ``upto``: up to the label ``upto`` only."""
     undone = sa.select(reviews.c.of_review).where(reviews.c.of_review.is_not(None))
     rank = sa.func.row_number().over(
         partition_by=(labels.c.case_id, labels.c.target),
@@ -73,11 +81,11 @@ def _counting(case_ids: Any, truth: bool, upto: int | None) -> sa.Select[Any]:
     wanted = sa.select(labels, rank.label("rank")).where(
         sa.or_(labels.c.review_id.is_(None), labels.c.review_id.not_in(undone)), labels.c.value.is_not(None)
     )
-    if case_ids is not None:
-        wanted = wanted.where(labels.c.case_id.in_(case_ids))
+    if some:
+        wanted = wanted.where(labels.c.case_id.in_(sa.bindparam("cases", expanding=True)))
     if truth:
         wanted = wanted.where(labels.c.provenance.in_(TRUTH))
-    if upto is not None:
-        wanted = wanted.where(labels.c.id <= upto)
+    if upto:
+        wanted = wanted.where(labels.c.id <= sa.bindparam("upto"))
     ranked = wanted.subquery()
     return sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.case_id)

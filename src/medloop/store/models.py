@@ -15,6 +15,7 @@ from medloop.store.records import LookRow, ModelRow, PromotionRow
 from medloop.store.tables import looks, models, promotions
 
 STATES = ("champion", "challenger", "former", "refused")
+_NAME = sa.select(models.c.name).where(models.c.id == sa.bindparam("number"))
 DECISIONS = ("promoted", "refused", "needs-person", "rolled-back")
 
 
@@ -29,16 +30,22 @@ def add(store: Store, new: ModelRow, actor: str) -> ModelRow:
                 allowed=f"A new name; the states {', '.join(STATES)}; one champion.",
                 fix="Add it as a challenger and promote it.",
             )
-        number = insert(connection, models, said(new))
+        row = insert(connection, models, said(new))
         content = {"name": new.name, "family": new.family, "dataset": new.dataset, "state": new.state}
-        audit.append(connection, actor, "model.add", f"model:{number}", content)
-        return made(ModelRow, one(connection, models, number, "model"))
+        audit.append(connection, actor, "model.add", f"model:{row['id']}", content)
+        return made(ModelRow, row)
 
 
 def get(store: Store, number: int) -> ModelRow:
     """One model. Raises `InputError`."""
     with store.read() as connection:
         return made(ModelRow, one(connection, models, number, "model"))
+
+
+def name_of(store: Store, number: int) -> str | None:
+    """The name of a model, without its card; None where there is none of that number."""
+    with store.read() as connection:
+        return connection.scalar(_NAME, {"number": number})
 
 
 def every(store: Store) -> list[ModelRow]:
@@ -78,10 +85,10 @@ def decide(store: Store, new: PromotionRow, actor: str) -> PromotionRow:
             _set(connection, challenger["id"], "champion")
         elif new.decision == "refused" and challenger["state"] == "challenger":
             _set(connection, challenger["id"], "refused")
-        number = insert(connection, promotions, said(new))
-        content = {"promotion": number, "champion": new.champion_id, "reason": new.reason, "forced": new.forced}
+        row = insert(connection, promotions, said(new))
+        content = {"promotion": row["id"], "champion": new.champion_id, "reason": new.reason, "forced": new.forced}
         audit.append(connection, actor, f"model.{new.decision}", f"model:{challenger['id']}", content)
-        return made(PromotionRow, one(connection, promotions, number, "promotion"))
+        return made(PromotionRow, row)
 
 
 def decisions(store: Store) -> list[PromotionRow]:

@@ -10,8 +10,8 @@ from typing import Any
 from medloop.types import ImageRef, Json
 
 STATES = ("arriving", "ready", "proposed", "reading", "done", "second-look", "adjudication", "rejected", "deleted")
-OPEN_STATES = ("proposed", "ready", "reading", "second-look")
-"""What waits for a reader."""
+OPEN_STATES = ("second-look", "reading", "proposed", "ready")
+"""What waits for a reader; for an adjudicator ``adjudication`` does too."""
 ACTIONS = ("accept", "correct", "reject", "unsure", "undo")
 ROLES = ("reader", "adjudicator", "engineer", "admin")
 

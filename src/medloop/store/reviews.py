@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,16 @@ from medloop.store._rows import Row, add, made, one, parts, said
 from medloop.store.base import Store
 from medloop.store.records import ACTIONS, LabelRow, ReviewRow
 from medloop.store.studies import best_known, patient_key
-from medloop.store.tables import drafts, proposals, reviews, studies
+from medloop.store.tables import accounts, drafts, proposals, reviews, studies
 from medloop.types import Json, Provenance
 
 _CLOSED = ("arriving", "deleted")
+_OF_CASE = sa.select(reviews).where(reviews.c.case_id == sa.bindparam("case")).order_by(reviews.c.id)
+_MOVE = sa.update(studies).where(studies.c.id == sa.bindparam("number"))
+_DROP_DRAFT = sa.delete(drafts).where(
+    drafts.c.case_id == sa.bindparam("case"),
+    drafts.c.account_id == sa.select(accounts.c.id).where(accounts.c.name == sa.bindparam("reader")).scalar_subquery(),
+)
 
 
 class AlreadyRead(Refused):
@@ -41,9 +47,8 @@ class AlreadyRead(Refused):
 
 def head(store: Store, case_id: int) -> int | None:
     """The number of a case's last review, which a page hands back with its own as ``seen``."""
-    with store.read() as connection:
-        last = _last(connection, case_id)
-    return None if last is None else int(last["id"])
+    told = of_case(store, case_id)
+    return told[-1].id if told else None
 
 
 def commit(store: Store, new: ReviewRow, seen: int | None = None, actor: str | None = None) -> ReviewRow:
@@ -54,22 +59,22 @@ def commit(store: Store, new: ReviewRow, seen: int | None = None, actor: str | N
     """
     with store.write() as connection:
         case = one(connection, studies, new.case_id, "study")
-        _check(connection, case, new)
-        _agree(connection, case, new, seen)
-        new = _completed(connection, new)
-        number = add(connection, reviews, said(new))
-        row = one(connection, reviews, number, "review")
+        told = _of_case(connection, new.case_id)
+        chosen = settings.values(connection, "readers", "target")
+        _check(case, new, told)
+        _agree(case, new, told, seen, int(chosen["readers"]))
+        row = add(connection, reviews, said(_completed(connection, new)))
         review = made(ReviewRow, row)
-        rows = {f"reviews:{number}": audit.row_hash(row)}
-        state, why, meant = _outcome(connection, case, review)
+        rows = {f"reviews:{review.id}": audit.row_hash(row)}
+        state, why, meant = _outcome(connection, case, [*told, review], chosen)
         for label in meant:
             kept, hash_ = labels.write(connection, label)
             rows[f"labels:{kept.id}"] = hash_
-        connection.execute(sa.update(studies).where(studies.c.id == case["id"]).values(state=state, why=why))
-        content = {"review": number, "state": state, **{name: row[name] for name in ("value", "reason", "findings", "blind")}}
+        connection.execute(_MOVE, {"number": case["id"], "state": state, "why": why})
+        content = {"review": review.id, "state": state, **{name: row[name] for name in ("value", "reason", "findings", "blind")}}
         patient = patient_key(case["patient"], case["id"])
         audit.append(connection, actor or review.author, f"review.{review.action}", f"study:{case['id']}", content, patient, rows)
-        connection.execute(sa.delete(drafts).where(drafts.c.case_id == case["id"], drafts.c.account_id == _account(review.author)))
+        connection.execute(_DROP_DRAFT, {"case": case["id"], "reader": review.author})
         return review
 
 
@@ -83,8 +88,13 @@ def undo(store: Store, review_id: int, author: str) -> ReviewRow:
 def of_case(store: Store, case_id: int) -> list[ReviewRow]:
     """Every review of a case, oldest first, undone ones and undoings too."""
     with store.read() as connection:
-        found = connection.execute(sa.select(reviews).where(reviews.c.case_id == case_id).order_by(reviews.c.id)).mappings()
-        return [made(ReviewRow, row) for row in found]
+        return _of_case(connection, case_id)
+
+
+def not_undone(told: Sequence[ReviewRow]) -> list[ReviewRow]:
+    """Those of a case's reviews that stand."""
+    undone = {row.of_review for row in told}
+    return [row for row in told if row.action != "undo" and row.id not in undone]
 
 
 def standing(store: Store, case_ids: Iterable[int] | None = None, *, author: str | None = None) -> list[ReviewRow]:
@@ -112,12 +122,11 @@ def _standing() -> sa.Select[Any]:
     return sa.select(reviews).where(reviews.c.action != "undo", reviews.c.id.not_in(undone))
 
 
-def _last(connection: sa.Connection, case_id: int) -> Row | None:
-    wanted = sa.select(reviews).where(reviews.c.case_id == case_id).order_by(reviews.c.id.desc()).limit(1)
-    return connection.execute(wanted).mappings().one_or_none()
+def _of_case(connection: sa.Connection, case_id: int) -> list[ReviewRow]:
+    return [made(ReviewRow, row) for row in connection.execute(_OF_CASE, {"case": case_id}).mappings()]
 
 
-def _check(connection: sa.Connection, case: Row, new: ReviewRow) -> None:
+def _check(case: Row, new: ReviewRow, told: Sequence[ReviewRow]) -> None:
     """Raises `InputError` for a review that makes no sense."""
     wrong = ""
     if new.action not in ACTIONS:
@@ -130,7 +139,7 @@ def _check(connection: sa.Connection, case: Row, new: ReviewRow) -> None:
         wrong = "A review that rejects or is unsure gives no reason."
     elif new.action == "accept" and new.proposal_id is None and new.value is None:
         wrong = "Nothing was proposed that could be accepted."
-    elif new.action == "undo" and _undoable(connection, new) is None:
+    elif new.action == "undo" and all((row.id, row.author) != (new.of_review, new.author) for row in not_undone(told)):
         wrong = "Only one's own review can be undone, and only once."
     if wrong:
         raise InputError(
@@ -138,26 +147,19 @@ def _check(connection: sa.Connection, case: Row, new: ReviewRow) -> None:
         )
 
 
-def _undoable(connection: sa.Connection, new: ReviewRow) -> Row | None:
-    wanted = _standing().where(reviews.c.id == new.of_review, reviews.c.case_id == new.case_id, reviews.c.author == new.author)
-    return connection.execute(wanted).mappings().one_or_none()
-
-
-def _agree(connection: sa.Connection, case: Row, new: ReviewRow, seen: int | None) -> None:
+def _agree(case: Row, new: ReviewRow, told: Sequence[ReviewRow], seen: int | None, readers: int) -> None:
     """Raises `AlreadyRead` if somebody committed since, unless what is missing is exactly another person's reading."""
-    last = _last(connection, case["id"])
-    if last is None or last["id"] == seen:
+    if not told or told[-1].id == seen:
         return
-    readings = _readings(connection, case["id"])
-    wanted = case["state"] in ("ready", "proposed", "reading") and len(readings) < int(settings.value(connection, "readers"))
-    if new.action == "undo" or not wanted or any(row["author"] == new.author for row in readings):
-        raise AlreadyRead(last["author"], last["time"])
+    readings = _readings(told)
+    wanted = case["state"] in ("ready", "proposed", "reading") and len(readings) < readers
+    if new.action == "undo" or not wanted or any(row.author == new.author for row in readings):
+        raise AlreadyRead(told[-1].author, told[-1].time)
 
 
-def _readings(connection: sa.Connection, case_id: int) -> list[Row]:
+def _readings(told: Sequence[ReviewRow]) -> list[ReviewRow]:
     """What each person said last of a case, as far as it stands."""
-    found = connection.execute(_standing().where(reviews.c.case_id == case_id).order_by(reviews.c.id)).mappings()
-    return list({row["author"]: row for row in found}.values())
+    return list({row.author: row for row in not_undone(told)}.values())
 
 
 def _completed(connection: sa.Connection, new: ReviewRow) -> ReviewRow:
@@ -165,35 +167,36 @@ def _completed(connection: sa.Connection, new: ReviewRow) -> ReviewRow:
     if new.action != "accept" or new.proposal_id is None or new.value is not None:
         return new
     proposal = one(connection, proposals, new.proposal_id, "proposal")
-    return ReviewRow(**said(new) | {"value": proposal["label"]})
+    return ReviewRow(**said(new) | {"value": proposal["label"] or None})
 
 
-def _outcome(connection: sa.Connection, case: Row, review: ReviewRow) -> tuple[str, str, list[LabelRow]]:
-    """The study's new state, the reason of it, and the labels that now hold."""
+def _outcome(
+    connection: sa.Connection, case: Row, told: Sequence[ReviewRow], chosen: Mapping[str, Json]
+) -> tuple[str, str, list[LabelRow]]:
+    """The study's new state after the last of its reviews, the reason of it, and the labels that now hold."""
+    review, readings = told[-1], _readings(told)
     if review.action == "undo":
-        readings = _readings(connection, case["id"])
         return ("reading" if readings else best_known(connection, case["id"])), "", []
     if review.action == "reject":
         return "rejected", review.reason, []
     if review.action == "unsure":
         return "adjudication", review.reason, []
-    if case["state"] in ("ready", "proposed", "reading"):
-        readings = [row for row in _readings(connection, case["id"]) if row["action"] in ("accept", "correct")]
-        if len(readings) < int(settings.value(connection, "readers")):
-            return "reading", "", []
-        if any(_meaning(row) != _meaning(readings[0]) for row in readings[1:]):
-            return "adjudication", "The readers do not agree.", []
-        return "done", "", _labels(connection, review, blind=all(row["blind"] for row in readings))
-    return "done", "", _labels(connection, review, blind=review.blind)
+    if case["state"] not in ("ready", "proposed", "reading"):
+        return "done", "", _labels(review, chosen["target"], blind=review.blind)
+    readings = [row for row in readings if row.action in ("accept", "correct")]
+    if len(readings) < int(chosen["readers"]):
+        return "reading", "", []
+    if any(_meaning(row) != _meaning(readings[0]) for row in readings[1:]):
+        return "adjudication", "The readers do not agree.", []
+    return "done", "", _labels(review, chosen["target"], blind=all(row.blind for row in readings))
 
 
-def _meaning(row: Row) -> Json:
+def _meaning(row: ReviewRow) -> Json:
     """What is compared between two readers: the value. Drawn outlines differ always, and their agreement is measured elsewhere."""
-    return row["value"]
+    return row.value
 
 
-def _labels(connection: sa.Connection, review: ReviewRow, *, blind: bool) -> list[LabelRow]:
-    target = settings.value(connection, "target")
+def _labels(review: ReviewRow, target: Json, *, blind: bool) -> list[LabelRow]:
     name = target.get("name", "classes") if isinstance(target, dict) else "classes"
     unaided = blind or review.proposal_id is None
     shared: dict[str, Any] = {
@@ -206,8 +209,3 @@ def _labels(connection: sa.Connection, review: ReviewRow, *, blind: bool) -> lis
     }
     meant = {name: review.value} | review.findings
     return [LabelRow(target=key, value=value, **shared) for key, value in meant.items() if value is not None]
-
-
-def _account(name: str) -> sa.ScalarSelect[Any]:
-    from_ = sa.table("accounts", sa.column("id"), sa.column("name"))
-    return sa.select(from_.c.id).where(from_.c.name == name).scalar_subquery()

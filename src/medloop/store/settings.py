@@ -16,6 +16,7 @@ from medloop.types import Json
 
 DEFAULTS: dict[str, Json] = {
     "target": None,
+    "drawn": None,
     "error_rate": 0.02,
     "confidence": 0.95,
     "blind_share": 0.1,
@@ -36,7 +37,11 @@ DEFAULTS: dict[str, Json] = {
     "margin": 0.05,
     "auto_promote": True,
 }
-"""Every setting, and what it is until somebody chooses. ``keep_days``: images of what was done longer ago are deleted."""
+"""Every setting, and what it is until somebody chooses. ``drawn``: classes of outlines and boxes, by ``masks`` and ``boxes``.
+``keep_days``: images of what was done longer ago are deleted."""
+
+
+_CHOSEN = sa.select(settings.c.key, settings.c.value).where(settings.c.key.in_(sa.bindparam("keys", expanding=True)))
 
 
 def get(store: Store, key: str) -> Json:
@@ -49,8 +54,13 @@ def get(store: Store, key: str) -> Json:
 
 def value(connection: sa.Connection, key: str) -> Json:
     """As `get`, inside the caller's transaction."""
-    row = connection.execute(sa.select(settings.c.value).where(settings.c.key == key)).one_or_none()
-    return copy.deepcopy(DEFAULTS[key]) if row is None else row.value
+    return values(connection, key)[key]
+
+
+def values(connection: sa.Connection, *keys: str) -> dict[str, Json]:
+    """Some settings at once, inside the caller's transaction."""
+    chosen = pairs(connection.execute(_CHOSEN, {"keys": keys}))
+    return {key: chosen[key] if key in chosen else copy.deepcopy(DEFAULTS[key]) for key in keys}
 
 
 def every(store: Store) -> dict[str, Json]:
@@ -60,16 +70,16 @@ def every(store: Store) -> dict[str, Json]:
     return copy.deepcopy(DEFAULTS) | {key: each for key, each in chosen.items() if key in DEFAULTS}
 
 
-def put(store: Store, values: dict[str, Any], actor: str) -> None:
+def put(store: Store, chosen: dict[str, Any], actor: str) -> None:
     """Choose settings, all of them or none. Raises `InputError` for a name that is none."""
-    for key in values:
+    for key in chosen:
         if key not in DEFAULTS:
             raise unknown_name("setting", key, DEFAULTS)
     with store.write() as connection:
-        for key, chosen in values.items():
+        for key, after in chosen.items():
             before = value(connection, key)
-            if before == chosen:
+            if before == after:
                 continue
             connection.execute(sa.delete(settings).where(settings.c.key == key))
-            connection.execute(sa.insert(settings).values(key=key, value=chosen))
-            audit.append(connection, actor, "setting", f"setting:{key}", {"from": before, "to": chosen})
+            connection.execute(sa.insert(settings).values(key=key, value=after))
+            audit.append(connection, actor, "setting", f"setting:{key}", {"from": before, "to": after})

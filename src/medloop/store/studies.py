@@ -21,6 +21,9 @@ from medloop.wire import to_json
 
 _BLOB = "blob:"
 _LIGHT = [column for column in studies.c if column.name != "refs"]
+_OF_PATIENT = (
+    sa.select(*_LIGHT).where(studies.c.patient == sa.bindparam("whose"), studies.c.state != "deleted").order_by(studies.c.arrived)
+)
 _ORDERS: dict[str, sa.Column[Any] | None] = {
     "useful": studies.c.priority,
     "urgency": studies.c.urgency,
@@ -52,7 +55,7 @@ def add(store: Store, new: StudyRow, actor: str) -> tuple[int, bool]:
         known = connection.scalar(sa.select(studies.c.id).where(studies.c.content == new.content))
         if known is not None:
             return int(known), False
-        number = insert(connection, studies, values)
+        number = int(insert(connection, studies, values)["id"])
         content = {"name": new.name, "content": new.content, "state": new.state, "frozen": new.frozen, "blind": new.blind}
         audit.append(connection, actor, "study.add", f"study:{number}", content, patient_key(new.patient, number))
         return number, True
@@ -82,9 +85,8 @@ def many(store: Store, numbers: Iterable[int]) -> list[StudyRow]:
 
 def of_patient(store: Store, patient: str) -> list[StudyRow]:
     """All studies of a patient in the order of arrival, without their images' references."""
-    wanted = sa.select(*_LIGHT).where(studies.c.patient == patient, studies.c.state != "deleted").order_by(studies.c.arrived)
     with store.read() as connection:
-        return [_study(row, store.blobs) for row in connection.execute(wanted).mappings()]
+        return [_study(row, store.blobs) for row in connection.execute(_OF_PATIENT, {"whose": patient}).mappings()]
 
 
 def local(store: Store, row: StudyRow) -> StudyRow:
@@ -123,6 +125,24 @@ def page(
             whole = pairs(connection.execute(wanted))
     rows = tuple(_study({**row, "refs": whole.get(row["id"], [])}, store.blobs) for row in shown)
     return Page(rows, _token(order, shown[-1]) if len(found) > limit else None)
+
+
+def first(order: str, which: Filter, free: sa.ColumnElement[bool], reader: str) -> sa.Select[Any]:
+    """The statement that asks for the number of the first study of a list for which ``free`` holds.
+
+    One that waits for its second reader counts only where this one has not read it. Raises `InputError` for an odd list.
+    """
+    _check(order, which, 1)
+    column, by_id = _ORDERS[order], studies.c.id.desc() if order == "newest" else studies.c.id
+    rank: sa.ColumnElement[Any] = sa.literal(0) if column is None else column
+    unread, found = dataclasses.replace(which, unread_by=reader), []
+    for state in which.states:
+        meant = _where(unread if state == "reading" else which) & (studies.c.state == state) & free
+        in_order = sa.select(studies.c.id, rank.label("rank")).where(meant)
+        in_order = in_order.order_by(by_id) if column is None else in_order.order_by(column.desc(), by_id)
+        found.append(sa.select(in_order.limit(1).subquery()))
+    every = sa.union_all(*found).subquery()
+    return sa.select(every.c.id).order_by(every.c.rank.desc(), every.c.id.desc() if order == "newest" else every.c.id).limit(1)
 
 
 def count(store: Store, which: Filter | None = None) -> int:

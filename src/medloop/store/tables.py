@@ -209,6 +209,24 @@ drafts = sa.Table(
     sa.Column("content", Json, nullable=False),
 )
 
+desks = sa.Table(
+    "desks",
+    metadata,
+    sa.Column("account_id", sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("case_id", sa.ForeignKey("studies.id"), nullable=False, unique=True),
+    sa.Column("until", Moment, nullable=False),
+)
+"""The one case that lies on each reader's desk, and how long it counts."""
+
+passed = sa.Table(
+    "passed",
+    metadata,
+    sa.Column("account_id", sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("case_id", sa.ForeignKey("studies.id"), primary_key=True),
+    sa.Column("until", Moment, nullable=False),
+)
+"""Cases that readers passed over, and how long they are not offered to them again."""
+
 settings = sa.Table(
     "settings",
     metadata,

@@ -62,6 +62,11 @@ def merit(tally: MaskTally) -> float:
     return float(weighted.mean_known(overlap.dice(tally.confusion)))
 
 
+def rivals(a: MaskTally, b: MaskTally) -> tuple[Floats, Floats]:
+    """See `medloop.evaluation.overlap.rivals`."""
+    return overlap.rivals(a.confusion, b.confusion)
+
+
 def metrics(target: Target, tallies: Sequence[MaskTally], patients: Integers, seed: int = 0) -> dict[str, Metric]:
     """Dice and IoU (`medloop.evaluation.overlap`), distances (`medloop.evaluation.surfaces`), and ``diameter_error_mm``.
 

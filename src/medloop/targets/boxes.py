@@ -19,7 +19,7 @@ from medloop.targets._box_cleaning import Cleaning, clean, learn_cleaning, shown
 from medloop.targets._box_maps import MOST, BoxMaps, decode, encode
 from medloop.targets._box_pictures import draw
 from medloop.targets._box_solid import boxes_of, in_slice, joined
-from medloop.types import Array, Findings, Integers, Metric, SpacingMm, Target, TargetKind
+from medloop.types import Array, Findings, Floats, Integers, Metric, SpacingMm, Target, TargetKind
 
 __all__ = [
     "KIND",
@@ -39,6 +39,7 @@ __all__ = [
     "metrics",
     "of_findings",
     "picture",
+    "rivals",
     "shown",
     "slice_of",
     "tally",
@@ -63,6 +64,11 @@ def tally(target: Target, found: Findings, truth: Findings, spacing_mm: SpacingM
 def merit(case: Matched) -> float:
     """``map50`` of the case alone; where nothing is there, 1 less the highest score."""
     return detection.own_precision(case)
+
+
+def rivals(a: Matched, b: Matched) -> tuple[Floats, Floats]:
+    """See `medloop.evaluation.detection.rivals`."""
+    return detection.rivals(a, b)
 
 
 def metrics(target: Target, tallies: Sequence[Matched], patients: Integers, seed: int = 0) -> dict[str, Metric]:

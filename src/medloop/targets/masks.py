@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medloop.targets._cleaning import Cleaning, clean, clean_slabs, learn_cleaning
 from medloop.targets._components import Instances, instances
 from medloop.targets._drawing import colour, contoured, filled
-from medloop.targets._mask_figures import MaskTally, compared, merit, metrics, tally
+from medloop.targets._mask_figures import MaskTally, compared, merit, metrics, rivals, tally
 from medloop.types import UNKNOWN, Array, Findings, Floats, Target, TargetKind
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "overlay",
     "picture",
     "quantised",
+    "rivals",
     "slice_of",
     "tally",
 ]

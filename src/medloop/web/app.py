@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
 
+from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -13,9 +16,11 @@ from starlette.exceptions import HTTPException
 
 from medloop.errors import MedloopError, Refused
 from medloop.store import Store
+from medloop.store.base import THREADS
 from medloop.version import VERSION
 from medloop.web import (
     choices,
+    concord,
     drift,
     entrance,
     health,
@@ -43,6 +48,7 @@ _OPERATORS = (
     versions.router,
     trail.router,
     drift.router,
+    concord.router,
     people.router,
     choices.router,
     uploads.router,
@@ -52,7 +58,9 @@ _OPERATORS = (
 
 def create(store: Store, workspace: Workspace, *, prefix: str = "") -> FastAPI:
     """The application. ``prefix``: the path below which a reverse proxy offers it (``/medloop``)."""
-    app = FastAPI(title="medloop", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app = FastAPI(
+        title="medloop", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=_threads
+    )
     app.state.site = Site(store, workspace)
     static = StaticFiles(directory=str(files("medloop.web").joinpath("static")))
     app.mount(assets(), static, name="assets")
@@ -67,6 +75,14 @@ def create(store: Store, workspace: Workspace, *, prefix: str = "") -> FastAPI:
     app.add_exception_handler(HTTPException, _failed)
     app.add_exception_handler(RequestValidationError, _unreadable)
     return app
+
+
+@asynccontextmanager
+async def _threads(app: FastAPI) -> AsyncIterator[None]:
+    """As many threads as connections stay open: more would only take turns at the interpreter's lock."""
+    del app
+    to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
 
 
 def _wants_json(request: Request) -> bool:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from medloop import registry
 from medloop.errors import InputError
-from medloop.loop._stored import target_from
 from medloop.store import settings
 from medloop.store.studies import ORDERS
 from medloop.types import Json
@@ -79,12 +79,25 @@ def checked(key: str, value: Json) -> Json:
     if isinstance(default, bool) and not isinstance(value, bool):
         raise _wrong(key, "true or false")
     if key == "target" and value is not None:
-        target_from(value if isinstance(value, dict) else {})
+        registry.part("loop", "_stored").target_from(value if isinstance(value, dict) else {})
+    if key == "drawn" and not _classes_drawn(value):
+        raise _wrong(key, '{"masks": ["CLASS", ...], "boxes": ["CLASS", ...]}, or nothing')
     if key in ("mapping", "watch", "recipe") and not (value is None or isinstance(value, (str, dict))):
         raise _wrong(key, "text, or nothing")
     if len(json.dumps(value)) > 200_000:
         raise _wrong(key, "less")
+    if key == "mapping" and isinstance(value, str):
+        registry.part("loop", "_standards").mapping_of(value)
     return value
+
+
+def _classes_drawn(value: Json) -> bool:
+    """Whether this may say what readers outline and box."""
+    if value is None:
+        return True
+    parts = value.items() if isinstance(value, dict) else [("", None)]
+    words = [name for _, names in parts for name in (names if isinstance(names, list) else [None])]
+    return all(key in ("masks", "boxes") for key, _ in parts) and all(isinstance(word, str) for word in words)
 
 
 def _wrong(key: str, allowed: str) -> InputError:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from medloop.web.around import Around, path_of
 from medloop.web.assets import assets
 
 POLICY = (
@@ -24,25 +25,18 @@ _ALWAYS = {
 }
 
 
-class Headers:
+class Headers(Around):
     """Adds the headers; an answer that says itself how long it may be kept keeps that."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
-                path = scope["path"].removeprefix(scope.get("root_path", ""))
-                if path.startswith(f"{assets()}/") and message["status"] == HTTPStatus.OK:
+                if path_of(scope).startswith(f"{assets()}/") and message["status"] == HTTPStatus.OK:
                     headers.setdefault("Cache-Control", "public, max-age=31536000, immutable")
                 headers.setdefault("Cache-Control", "no-store" if "etag" not in headers else "no-cache")
             await send(message)
@@ -50,17 +44,17 @@ class Headers:
         await self._app(scope, receive, sent)
 
 
-class Below:
+class Below(Around):
     """Says below which path a reverse proxy offers the server, whether or not the proxy takes the path off."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
-        self._app = app
+        super().__init__(app)
         self._prefix = prefix
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if self._prefix and scope["type"] == "http":
+        if self._prefix:
             path = scope["path"]
             whole = path if path == self._prefix or path.startswith(f"{self._prefix}/") else self._prefix + path
-            scope = {**scope, "root_path": self._prefix, "path": whole}
+            scope.update(root_path=self._prefix, path=whole)  # in place: whoever logs reads the route from it
         await self._app(scope, receive, send)

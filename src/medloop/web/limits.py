@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from medloop.web.around import Around, path_of
 
 _UPLOADS = ("/api/studies", "/upload")
 LARGEST_UPLOAD, LARGEST = 2 * 1024**3, 64 * 1024**2
@@ -15,19 +17,12 @@ class _TooLarge(Exception):
     """More came than may."""
 
 
-class Limits:
+class Limits(Around):
     """Counts what comes, whatever its head says of its length."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        limit = LARGEST_UPLOAD if path.startswith(_UPLOADS) else LARGEST
+        limit = LARGEST_UPLOAD if path_of(scope).startswith(_UPLOADS) else LARGEST
         said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if said.isdigit() and int(said) > limit:
             await _refuse(limit, send)

@@ -25,9 +25,8 @@ _IN_SCRIPT = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("medloop.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
+    shape: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    made = Environment(loader=PackageLoader("medloop.web"), autoescape=True, auto_reload=False, **shape)
     made.filters |= {"data": _data, "percent": _percent, "number": _number, "moment": _moment}
     return made
 
@@ -60,9 +59,12 @@ def report(made: HTMLResponse) -> HTMLResponse:
 
 def texts_of(request: Request) -> Texts:
     """Texts in the language that the reader chose, else the first that the browser asks for and there is, else the department's."""
-    asked = request.headers.get("accept-language", "")
-    wanted = [request.cookies.get(LANGUAGE_COOKIE, ""), *(each.split(";")[0] for each in asked.split(","))]
-    return chosen(wanted, lambda: str(settings.get(site_of(request).store, "language")))
+    known: Texts | None = getattr(request.state, "texts", None)
+    if known is None:
+        asked = request.headers.get("accept-language", "")
+        wanted = [request.cookies.get(LANGUAGE_COOKIE, ""), *(each.split(";")[0] for each in asked.split(","))]
+        known = request.state.texts = chosen(wanted, lambda: str(settings.get(site_of(request).store, "language")))
+    return known
 
 
 def root(request: Request) -> str:

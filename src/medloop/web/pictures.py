@@ -12,8 +12,8 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from PIL import Image as Pillow
 
+from medloop import registry
 from medloop.errors import InputError, Unreadable
-from medloop.loop.findings import heat_of, read_mask
 from medloop.store import proposals, studies
 from medloop.types import ImageRef
 from medloop.web.decoded import About, Decoded, decoded, key
@@ -65,7 +65,7 @@ def pixels(
 def marks(person: Person, site: Here, blob: Blob) -> Response:
     """An outline: one byte a voxel, 0 for none of its classes, k + 1 for the k-th; slice after slice."""
     try:
-        found = read_mask(site.store, blob)
+        found = registry.load("readers", "outline").decoded(site.store.blobs.get(blob), blob)
     except Unreadable as error:
         raise InputError(
             "no-outline", got=f"It is no outline: {error}.", allowed="The blob of an outline.", fix="Mend the address."
@@ -77,7 +77,7 @@ def marks(person: Person, site: Here, blob: Blob) -> Response:
 def heat(person: Person, site: Here, number: Number) -> Response:
     """Where the model looked: one byte a voxel, 0 (cold) to 255. The first time it is asked for it is computed, in some seconds."""
     hide(site.store, proposals.get(site.store, number).case_id, person.name)
-    found = heat_of(site.store, number)
+    found = registry.part("loop", "findings").heat_of(site.store, number)
     if found is None:
         raise InputError(
             "no-heat",

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from medloop import readers
+from medloop import readers, registry
 from medloop.errors import InputError, Refused
-from medloop.loop.queue import WAITING
-from medloop.loop.review import Question, asked, unaided, valued
-from medloop.store import drafts, proposals, reviews, studies
-from medloop.store.records import Account, ReviewRow, StudyRow
+from medloop.loop.review import Posed, posed, unaided
+from medloop.store import desk, drafts, proposals, reviews, studies
+from medloop.store.records import OPEN_STATES, Account, StudyRow
 from medloop.web.pages import url
 from medloop.web.pictures import addresses
 from medloop.web.security import Reader
 from medloop.web.shown import findings, words
 from medloop.web.site import Here, Number, Site
 from medloop.wire import to_json
-from medloop.writers import nifti, png
 
 router = APIRouter(prefix="/api", tags=["reading"])
 _MOST_DRAFT = 4_000_000
-_AT_ONCE = 30
-_PAGES = 20
 
 
 class _Strict(BaseModel):
@@ -94,6 +91,10 @@ class Wanted:
         """The states meant: one, or all that wait for this reader."""
         return (self.state,) if self.state else waiting(person)
 
+    def wish(self, person: Account, besides: int = 0) -> desk.Wish:
+        """Which case is this reader's next one."""
+        return desk.Wish(reader=person, order=self.order, which=self.which(person), besides=besides)
+
     def which(self, person: Account) -> studies.Filter:
         """As the store asks."""
         return studies.Filter(
@@ -104,7 +105,7 @@ class Wanted:
         )
 
 
-def wanted(
+async def wanted(
     order: Annotated[str, Query(max_length=20)] = "",
     state: Annotated[str, Query(max_length=20)] = "",
     modality: Annotated[str, Query(max_length=64)] = "",
@@ -121,7 +122,7 @@ Which = Annotated[Wanted, Depends(wanted)]
 
 def waiting(person: Account) -> tuple[str, ...]:
     """The states of cases that wait for somebody of this role."""
-    return (*WAITING, "adjudication") if adjudicates(person) else WAITING
+    return (*OPEN_STATES, "adjudication") if adjudicates(person) else OPEN_STATES
 
 
 def adjudicates(person: Account) -> bool:
@@ -129,62 +130,36 @@ def adjudicates(person: Account) -> bool:
     return person.role in ("adjudicator", "admin")
 
 
-def following(site: Site, person: Account, which: Wanted, besides: int = 0) -> StudyRow | None:
-    """The next case of the list that is on nobody's desk, with its images; None where nothing is left."""
-    after: str | None = None
-    for _ in range(_PAGES):
-        found = studies.page(site.store, which.order, which.which(person), _AT_ONCE, after)
-        free = [row for row in found.rows if row.id != besides and site.desk.free(row.id, person.name)]
-        half = [row.id for row in free if row.state == "reading"]
-        mine = {row.case_id for row in reviews.standing(site.store, half, author=person.name)} if half else set()
-        first = next((row for row in free if row.id not in mine), None)
-        if first is not None or found.after is None:
-            return first
-        after = found.after
-    return None
-
-
-@router.post("/cases/{case}/reviews", status_code=HTTPStatus.CREATED)
-def review(request: Request, person: Reader, site: Here, case: Number, said: Reading, which: Which) -> dict[str, Any]:
+@router.post("/cases/{case}/reviews", status_code=HTTPStatus.CREATED, response_model=dict[str, Any])
+def review(request: Request, person: Reader, site: Here, case: Number, said: Reading, which: Which) -> Response:
     """Commit a review: the label, the trail and the study's state in one. Answers 409 where somebody else did since.
 
-    ``next`` of the answer is the page of the case that follows in the list asked for.
+    ``next`` of the answer is the page of the case that follows in the list asked for; it is on this reader's desk from now on.
     """
-    study = studies.get(site.store, case)
-    if study.state == "adjudication" and not adjudicates(person):
+    put = posed(site.store, case, person.name)
+    if put.study.state == "adjudication" and not adjudicates(person):
         raise Refused(
             "forbidden",
             got="This case waits for an adjudicator.",
             allowed="Adjudicators and admins.",
             fix="Go on with the next case.",
         )
-    standing = reviews.standing(site.store, [case])
-    hidden = unaided(study, standing, person.name)
-    proposal = proposals.latest(site.store, [case]).get(case)
-    question = asked(site.store, proposal)
-    new = ReviewRow(
-        case_id=case,
-        author=person.name,
-        action=said.action,
-        value=valued(said.value, said.action, question, hidden),
-        reason=said.reason.strip(),
-        findings=_findings(site, study, said, question, None if proposal is None else findings(proposal)),
-        proposal_id=None if hidden or proposal is None else proposal.id,
-        blind=hidden,
-        seconds=said.seconds,
-    )
-    if said.proposal is not None and not hidden and (proposal is None or proposal.id != said.proposal) and said.action == "accept":
+    new = replace(put.answered(said.action, said.value, said.reason), findings=_findings(site, put, said), seconds=said.seconds)
+    current = None if put.proposal is None else put.proposal.id
+    if said.action == "accept" and said.proposal not in (None, current) and not put.hidden:
         raise _renewed()
-    kept = reviews.commit(site.store, new, said.seen)
-    told = proposal if hidden else None
-    after = following(site, person, which, case)
-    there = f"/next{which.address}" if after is None else f"/review/{after.id}{which.address}"
-    return {
+    with site.store.write() as connection:
+        kept = reviews.commit(site.store, new, said.seen)
+        after = desk.hand_out(connection, which.wish(person, case))
+    told = put.proposal if put.hidden else None
+    there = f"/next{which.address}" if after is None else f"/review/{after}{which.address}"
+    answer = {
         "review": kept.id,
         "said": words(kept.value) if kept.value is not None else kept.action,
         "proposal": None if told is None else {"label": told.label, "confidence": told.confidence},
         "next": url(request, there),
     }
+    return JSONResponse(answer, HTTPStatus.CREATED)
 
 
 @router.post("/reviews/undo")
@@ -208,17 +183,18 @@ def following_case(
     besides: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> dict[str, Any]:
     """Which case would come after this one, and the addresses of what its page shows, so that a browser may fetch them ahead."""
-    row = following(site, person, which, besides)
-    if row is None:
-        return {"case": None, "images": [], "marks": []}
-    whole = studies.get(site.store, row.id)
-    hidden = unaided(whole, reviews.standing(site.store, [row.id]), person.name)
-    found = findings(None if hidden else proposals.latest(site.store, [row.id]).get(row.id))
+    with site.store.read():
+        case = desk.following(site.store, which.wish(person, besides))
+        if case is None:
+            return {"case": None, "images": [], "marks": []}
+        whole = studies.get(site.store, case)
+        hidden = unaided(whole, reviews.standing(site.store, [case]), person.name)
+        found = findings(None if hidden else proposals.latest(site.store, [case]).get(case))
     mask = found["mask"]
     blobs = [mask["blob"]] if mask is not None and "blob" in mask else []
     return {
-        "case": row.id,
-        "images": [url(request, each) for each in addresses(row.id, whole.refs)[:1]],
+        "case": case,
+        "images": [url(request, each) for each in addresses(case, whole.refs)[:1]],
         "marks": [url(request, f"/api/marks/{each}") for each in blobs],
     }
 
@@ -297,16 +273,16 @@ def _renewed() -> Refused:
     )
 
 
-def _findings(site: Site, study: StudyRow, said: Reading, question: Question, proposed: dict[str, Any] | None) -> dict[str, Any]:
+def _findings(site: Site, put: Posed, said: Reading) -> dict[str, Any]:
     """The outline and boxes that the reader drew, the outline as a blob."""
     found: dict[str, Any] = {}
-    mask, boxes = ((proposed or {}).get(name) or {} for name in ("mask", "boxes"))
+    mask, boxes = (findings(put.proposal)[name] or {} for name in ("mask", "boxes"))
     if said.mask is not None:
-        classes = list(mask.get("classes") or question.classes)
-        found[str(mask.get("target") or "masks")] = {"blob": _kept(site, study, said.mask), "classes": classes}
+        classes = list(mask.get("classes") or put.question.outlined)
+        found[str(mask.get("target") or "masks")] = {"blob": _kept(site, put.study, said.mask), "classes": classes}
     if said.boxes is not None:
         each = [{**box.model_dump(exclude={"kind", "score"}), "class": box.kind} for box in said.boxes]
-        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or question.classes), "boxes": each}
+        found[str(boxes.get("target") or "boxes")] = {"classes": list(boxes.get("classes") or put.question.boxed), "boxes": each}
     return found
 
 
@@ -328,7 +304,6 @@ def _kept(site: Site, study: StudyRow, mask: Runs) -> str:
             fix="Load the page again and draw once more.",
         )
     drawn = np.repeat(values.astype(np.uint8), counts).reshape(mask.shape)
-    if depth == 1:
-        return site.store.blobs.put(png.mask_bytes(drawn[0]), ".png")
     affine = readers.affine(studies.local(site.store, study).refs[0]) if grid[2] > 1 else None
-    return site.store.blobs.put(nifti.mask_bytes(drawn, affine, study.refs[0].spacing_mm), ".nii.gz")
+    content, suffix = registry.part("loop", "_drawn").mask_blob(drawn, affine, study.refs[0])
+    return site.store.blobs.put(content, suffix)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from medloop.store import drafts, models, studies
+from medloop.store import desk, drafts, models, studies
 from medloop.store.records import StudyRow
 from medloop.web.pages import page, texts_of, url
 from medloop.web.pictures import addresses
@@ -24,10 +24,14 @@ REASONS = ("wrong-patient", "wrong-series", "image-quality")
 @router.get("/review/{case}", response_class=HTMLResponse)
 def review(request: Request, person: Reader, site: Here, case: Number, which: Which) -> Response:
     """The page. Taking a case up lays it on the reader's desk, so that nobody else is sent to it."""
-    shown = gather(site.store, case, person.name, adjudicates(person))
-    if shown.open:
-        site.desk.take(case, person.name)
-    found = findings(shown.proposal)
+    with site.store.read():
+        shown = gather(site.store, case, person.name, adjudicates(person))
+        found = findings(shown.proposal)
+        nearest, model = _nearest(site, shown), _model(site, shown)
+        about = _about(request, site, shown, found, drafts.get(site.store, case, person.id), which.address)
+        lies = desk.lies(site.store, case, person)
+    if shown.open and not lies:
+        desk.take(site.store, case, person)
     return page(
         request,
         "review.html.j2",
@@ -38,11 +42,11 @@ def review(request: Request, person: Reader, site: Here, case: Number, which: Wh
         found=found,
         again=shown.study.state != "adjudication" or adjudicates(person),
         words=words,
-        nearest=_nearest(site, shown),
-        model=_model(site, shown),
+        nearest=nearest,
+        model=model,
         reasons=REASONS,
         which=which,
-        about=_about(request, site, shown, found, drafts.get(site.store, case, person.id), which.address),
+        about=about,
     )
 
 
@@ -65,10 +69,10 @@ def _about(
         "open": shown.open,
         "seen": shown.seen,
         "mask": None if mask is None or "blob" not in mask else {"url": url(request, f"/api/marks/{mask['blob']}")},
-        "maskClasses": list((mask or {}).get("classes") or question.classes),
+        "maskClasses": list((mask or {}).get("classes") or question.outlined),
         "heat": None if proposal is None else {"url": url(request, f"/api/proposals/{proposal.id}/heat")},
         "boxes": [{**each, "kind": each.get("class", 0)} for each in (boxes or {}).get("boxes") or []],
-        "boxClasses": list((boxes or {}).get("classes") or question.classes),
+        "boxClasses": list((boxes or {}).get("classes") or question.boxed),
         "draft": draft,
         "urls": {
             "review": url(request, f"/api/cases/{shown.study.id}/reviews{query}"),
@@ -95,6 +99,8 @@ def _images(request: Request, study: StudyRow) -> list[dict[str, Any]]:
 def _nearest(site: Site, shown: Shown) -> list[dict[str, Any]]:
     """Confirmed cases most like this one, those that are still there."""
     listed = [] if shown.proposal is None else shown.proposal.nearest[:6]
+    if not listed:
+        return []
     known = {row.id: row for row in studies.many(site.store, [int(each["case_id"]) for each in listed])}
     return [
         {**each, "name": known[each["case_id"]].name}
@@ -105,8 +111,4 @@ def _nearest(site: Site, shown: Shown) -> list[dict[str, Any]]:
 
 def _model(site: Site, shown: Shown) -> str | None:
     """The name of the model that made the proposal."""
-    return (
-        None
-        if shown.proposal is None
-        else next((row.name for row in models.every(site.store) if row.id == shown.proposal.model_id), None)
-    )
+    return None if shown.proposal is None else models.name_of(site.store, shown.proposal.model_id)

@@ -1,15 +1,15 @@
 """Who is asking, and may they: sessions by cookie, API tokens by header, roles, and tokens against forged requests.
 
-A page or route that needs somebody takes ``Annotated[Account, Depends(person)]`` or one of `Reader`, `Adjudicator`, `Engineer`,
-`Admin`. Requests that change something and came with a cookie must carry the session's token too, in the form field ``csrf`` or
-the header ``X-CSRF-Token``; those with an API token need none.
+A page or route that needs somebody takes ``Annotated[Account, Depends(person)]`` or one of `Reader`, `Adjudicator`, `Overseer`,
+`Engineer`, `Admin`. Requests that change something and came with a cookie must carry the session's token too, in the form field
+``csrf`` or the header ``X-CSRF-Token``; those with an API token need none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -78,10 +78,10 @@ def guard(request: Request, sent: str, token: str) -> None:
         )
 
 
-def needs(*roles: str) -> Callable[[Account], Account]:
+def needs(*roles: str) -> Callable[[Account], Awaitable[Account]]:
     """A dependency: somebody with one of these roles, or an admin."""
 
-    def allowed(account: Annotated[Account, Depends(person)]) -> Account:
+    async def allowed(account: Annotated[Account, Depends(person)]) -> Account:
         if account.role not in (*roles, "admin"):
             raise Refused(
                 "forbidden",
@@ -97,6 +97,7 @@ def needs(*roles: str) -> Callable[[Account], Account]:
 Person = Annotated[Account, Depends(person)]
 Reader = Annotated[Account, Depends(needs("reader", "adjudicator"))]
 Adjudicator = Annotated[Account, Depends(needs("adjudicator"))]
+Overseer = Annotated[Account, Depends(needs("adjudicator", "engineer"))]
 Engineer = Annotated[Account, Depends(needs("engineer"))]
 Admin = Annotated[Account, Depends(needs())]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medloop.errors import Refused
-from medloop.loop.review import Question, asked, unaided
+from medloop.loop.review import Question, asked, second_opinion, unaided
 from medloop.store import Store, labels, proposals, reviews, studies
 from medloop.store.records import LabelRow, ProposalRow, ReviewRow, StudyRow
 from medloop.types import Json
@@ -39,9 +39,9 @@ class Shown:
 def gather(store: Store, case: int, reader: str, adjudicates: bool) -> Shown:
     """What this reader is shown. Raises `InputError` where there is no such case."""
     study = studies.get(store, case)
-    standing = tuple(reviews.standing(store, [case]))
-    mine = any(row.author == reader for row in standing)
-    hidden = unaided(study, standing, reader)
+    told = reviews.of_case(store, case)
+    standing = tuple(reviews.not_undone(told))
+    hidden, second = unaided(study, standing, reader), second_opinion(study, standing, reader)
     proposal = proposals.latest(store, [case]).get(case)
     question = asked(store, proposal)
     prior = _prior(store, study)
@@ -51,12 +51,12 @@ def gather(store: Store, case: int, reader: str, adjudicates: bool) -> Shown:
         question=question,
         proposal=None if hidden else proposal,
         hidden=hidden,
-        history=() if _second_opinion(study, mine) else standing,
+        history=() if second else standing,
         label=None if hidden else found.get((case, question.name)),
         prior=prior,
         prior_label=None if prior is None else found.get((prior.id, question.name)),
-        seen=reviews.head(store, case),
-        open=study.state in _OPEN or _second_opinion(study, mine) or (adjudicates and study.state == "adjudication"),
+        seen=told[-1].id if told else None,
+        open=study.state in _OPEN or second or (adjudicates and study.state == "adjudication"),
     )
 
 
@@ -88,11 +88,6 @@ def words(value: Json) -> str:
     if isinstance(value, Mapping):
         return ", ".join(name for name, known in value.items() if known) or "–"
     return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
-
-
-def _second_opinion(study: StudyRow, mine: bool) -> bool:
-    """Whether this reader is the second of two, who must not see what the first one said."""
-    return study.state == "reading" and not mine
 
 
 def _prior(store: Store, study: StudyRow) -> StudyRow | None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
 from medloop.store import Store
-from medloop.web.desk import Desk
 from medloop.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The store and the workspace that the pages show, and what lies on readers' desks."""
+    """The store and the workspace that the pages show."""
 
     store: Store
     workspace: Workspace
-    desk: Desk = field(default_factory=Desk)
 
 
 def site_of(request: Request) -> Site:
@@ -27,7 +25,11 @@ def site_of(request: Request) -> Site:
     return site
 
 
-Here = Annotated[Site, Depends(site_of)]
+async def _here(request: Request) -> Site:  # async: FastAPI calls it where it is, not in a thread of its own
+    return site_of(request)
+
+
+Here = Annotated[Site, Depends(_here)]
 """As an argument of a route: the site."""
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 """As a part of an address: the number of a row."""

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
-from medloop.loop.ingest import ingest_files
+from medloop import registry
 from medloop.requests import IngestResult
 from medloop.store.records import Account
 from medloop.web.pages import page
@@ -52,4 +52,6 @@ def _taken(site: Site, person: Account, files: Sequence[UploadFile]) -> IngestRe
             for path, each in zip(paths, files, strict=True):
                 with path.open("wb") as file:
                     shutil.copyfileobj(each.file, file, 1 << 20)
-            return ingest_files(site.store, paths, person.name, names=[each.filename or "file" for each in files])
+            names = [each.filename or "file" for each in files]
+            result: IngestResult = registry.part("loop", "ingest").ingest_files(site.store, paths, person.name, names=names)
+            return result

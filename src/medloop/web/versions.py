@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -9,11 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
 from pydantic import BaseModel, Field
 
+from medloop import registry
 from medloop.errors import InputError
-from medloop.loop._card import card_path
-from medloop.loop.models import models as list_models
-from medloop.loop.rollback import rollback
-from medloop.reporting import comparison_part, models_part
 from medloop.requests import ModelsRequest, ModelsResult, RollbackRequest, RollbackResult
 from medloop.store import models, studies
 from medloop.store.records import Account, JobRow, ModelRow, PromotionRow
@@ -46,7 +44,8 @@ class Return(BaseModel):
 @router.get("/api/models", tags=["models"])
 def listed(site: Here, person: Person) -> ModelsResult:
     """Every version with its figures, the curve of figures against labels, and what 100 labels more would bring."""
-    return list_models(site.workspace, ModelsRequest())
+    result: ModelsResult = registry.verb("models")(site.workspace, ModelsRequest())
+    return result
 
 
 @router.get("/api/models/{number}", tags=["models"])
@@ -76,8 +75,8 @@ def decisions(site: Here, person: Person) -> list[PromotionRow]:
 @router.get("/models", response_class=HTMLResponse, include_in_schema=False)
 def shown(request: Request, site: Here, person: Person) -> HTMLResponse:
     """The page."""
-    found = list_models(site.workspace, ModelsRequest())
-    part = Markup(models_part.fragment(to_json(found)))
+    found = listed(site, person)
+    part = Markup(registry.part("reporting", "models_part").fragment(to_json(found)))
     decided = models.decisions(site.store)
     return report(page(request, "models.html.j2", section="models", found=found, part=part, decided=decided, may=_may(person)))
 
@@ -86,7 +85,7 @@ def shown(request: Request, site: Here, person: Person) -> HTMLResponse:
 def card(request: Request, site: Here, person: Person, number: Number) -> HTMLResponse:
     """The card of one version."""
     row = models.get(site.store, number)
-    path = card_path(site.workspace, row)
+    path: Path = registry.part("loop", "_card").card_path(site.workspace, row)
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     decided = [each for each in models.decisions(site.store) if number in (each.challenger_id, each.champion_id)]
     return page(request, "model.html.j2", section="models", row=row, text=text, decided=decided, may=_may(person))
@@ -100,7 +99,8 @@ def compared(request: Request, site: Here, person: Person, number: Number) -> HT
         raise InputError(
             "no-such-decision", got=f"There is no decision {number}.", allowed="One of the list.", fix="See the models."
         )
-    part = Markup(comparison_part.fragment(_evidence(row), lambda case: _picture(request, site, case)))
+    shower = registry.part("reporting", "comparison_part")
+    part = Markup(shower.fragment(_evidence(row), lambda case: _picture(request, site, case)))
     names = {each.id: each.name for each in models.every(site.store)}
     return report(page(request, "decision.html.j2", section="models", row=row, part=part, names=names, may=_may(person)))
 
@@ -132,7 +132,8 @@ def _judged(site: Site, person: Account, number: int, how: Judging) -> JobRow:
 
 
 def _back(site: Site, person: Account, wanted: Return) -> RollbackResult:
-    done = rollback(site.workspace, RollbackRequest(to=wanted.to, reason=wanted.reason, by=person.name))
+    asked = RollbackRequest(to=wanted.to, reason=wanted.reason, by=person.name)
+    done: RollbackResult = registry.verb("rollback")(site.workspace, asked)
     submit(site, "propose", {}, person)
     return done
 

@@ -8,18 +8,16 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from medloop.loop.review import asked
-from medloop.store import labels, proposals, reviews, settings, studies
+from medloop.store import desk, labels, proposals, reviews, settings, studies
 from medloop.store.records import STATES, StudyRow
 from medloop.web.pages import page, rendered, url
-from medloop.web.readings import Wanted, Which, following, waiting
+from medloop.web.readings import Wanted, Which, waiting
 from medloop.web.security import Person, Reader
 from medloop.web.shown import words
 from medloop.web.site import Here, Site
 
 router = APIRouter(include_in_schema=False)
 _ROWS = 50
-_QUICKER = 50
-"""So many others may take the next case at the same moment."""
 _SHOWN_STATES = tuple(state for state in STATES if state != "deleted")
 
 
@@ -61,13 +59,9 @@ def worklist(
 def following_page(request: Request, person: Reader, site: Here, which: Which, besides: int = 0) -> Response:
     """To the next case, or back to the list where nothing is left."""
     if besides:
-        site.desk.pass_over(besides, person.name)
-    row = following(site, person, which, besides)
-    for _ in range(_QUICKER):
-        if row is None or site.desk.claim(row.id, person.name):
-            break
-        row = following(site, person, which, besides)
-    there = f"/{which.address or '?'}&done=1".replace("?&", "?") if row is None else f"/review/{row.id}{which.address}"
+        desk.pass_over(site.store, besides, person)
+    case = desk.claim(site.store, which.wish(person, besides))
+    there = f"/{which.address or '?'}&done=1".replace("?&", "?") if case is None else f"/review/{case}{which.address}"
     return RedirectResponse(url(request, there), 303)
 
 

@@ -65,6 +65,15 @@ def ready_for(path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
+def asked_for(out: str | None) -> Path | None:
+    """Where a file that may have been asked for will lie, after `ready_for`; None where none was. Raises `InputError`."""
+    if out is None:
+        return None
+    path = Path(out).absolute()
+    ready_for(path)
+    return path
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with explained(path):

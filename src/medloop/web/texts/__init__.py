@@ -26,9 +26,9 @@ class Texts:
         """The text of ``prefix.name``, or the name itself where a department named it and no catalogue can know it."""
         return self.words.get(f"{prefix}.{name}", name)
 
-    def part(self, prefix: str) -> dict[str, str]:
+    def part(self, prefix: str) -> Mapping[str, str]:
         """All texts below a prefix, without it: what a script on the page says."""
-        return {key.removeprefix(f"{prefix}."): text for key, text in self.words.items() if key.startswith(f"{prefix}.")}
+        return _part(self.language, prefix)
 
 
 @cache
@@ -43,6 +43,12 @@ def texts(language: str) -> Texts:
     """The catalogue of a language."""
     content = files(__name__).joinpath(f"{language}.json").read_text(encoding="utf-8")
     return Texts(language, json.loads(content))
+
+
+@cache
+def _part(language: str, prefix: str) -> dict[str, str]:
+    words = texts(language).words
+    return {key.removeprefix(f"{prefix}."): text for key, text in words.items() if key.startswith(f"{prefix}.")}
 
 
 def chosen(wanted: Sequence[str], otherwise: Callable[[], str] = lambda: DEFAULT) -> Texts:
