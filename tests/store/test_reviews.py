@@ -201,3 +201,9 @@ def test_odd_text_is_kept_as_text(store, study):
     assert audit.verify(store) == []
     assert "DROP TABLE" in labels.current(store)[case, "classes"].reason
     assert studies.of_patient(store, odd)[0].id == case
+
+
+def test_whole_seconds_are_vouched_for_as_they_are_kept(store, study):
+    """SQLite gives a REAL without a fraction as an integer when it is asked while inserting."""
+    reviews.commit(store, ReviewRow(case_id=study(), author="ann", action="correct", value="a", seconds=1.0))
+    assert audit.verify(store) == []

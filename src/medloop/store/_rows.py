@@ -29,8 +29,9 @@ def made(kind: type[T], row: Row) -> T:
 
 
 def add(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> Row:
-    """Insert one row; returns it as the database keeps it."""
-    return dict(connection.execute(_insertion(table), dict(values)).mappings().one())
+    """Insert one row; returns it as the database keeps it, read again: SQLite's RETURNING gives a whole REAL as an integer."""
+    number = connection.execute(_insertion(table), dict(values)).scalar_one()
+    return dict(connection.execute(_by_number(table), {"number": number}).mappings().one())
 
 
 def one(connection: sa.Connection, table: sa.Table, number: int, what: str) -> Row:
@@ -62,7 +63,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 @cache
 def _insertion(table: sa.Table) -> sa.Insert:
-    return sa.insert(table).returning(table)
+    return sa.insert(table).returning(table.c.id)
 
 
 @cache
