@@ -269,7 +269,7 @@ def _subgroups(trial: Trial | Drawn, rules: Rules) -> Iterator[tuple[str, int, G
 
 
 _METRICS = {TargetKind.NUMBER: "mae", TargetKind.MASKS: "dice", TargetKind.BOXES: "precision"}
-_FIGURES = {
+FIGURES = {
     "auc": "AUC",
     "mae": "mean absolute error",
     "dice": "Dice",
@@ -277,10 +277,11 @@ _FIGURES = {
     "found": "share found",
     "right": "share right",
 }
+"""Of each metric of the gate, what people call it."""
 
 
 def _figure(metric: str) -> str:
-    return _FIGURES.get(metric, metric)
+    return FIGURES.get(metric, metric)
 
 
 def _percent(share: float) -> str:

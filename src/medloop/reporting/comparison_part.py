@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from medloop.evaluation import gate
 from medloop.reporting import charts, render, words
 from medloop.reporting.charts import Chart
 from medloop.reporting.parts import Tile
@@ -22,14 +23,6 @@ _HEADLINES = {
     "refused": ("The challenger is refused", "warn"),
     "needs-person": ("A person decides about the challenger", "warn"),
     "rolled-back": ("The former champion is back", ""),
-}
-_METRICS = {
-    "auc": "AUC",
-    "mae": "mean absolute error",
-    "dice": "Dice",
-    "precision": "average precision",
-    "found": "share found",
-    "right": "share right",
 }
 _PICTURES = 12
 
@@ -87,7 +80,7 @@ def _tiles(verdict: Mapping[str, Json]) -> list[Tile]:
     gain = verdict.get("gain")
     if not gain:
         return []
-    name = _METRICS.get(gain["metric"], gain["metric"])
+    name = gate.FIGURES.get(gain["metric"], gain["metric"])
     sure = f"{100 * verdict['confidence']:.4g} %"
     low = "unknown" if gain["low"] is None else f"{gain['low']:+.4f}"
     return [
@@ -103,7 +96,7 @@ def _chart(verdict: Mapping[str, Json]) -> Chart | None:
     if not groups:
         return None
     points = [
-        (f"{each['group']} ({each['cases']}), {_METRICS.get(each['metric'], each['metric'])}", _metric(each)) for each in groups
+        (f"{each['group']} ({each['cases']}), {gate.FIGURES.get(each['metric'], each['metric'])}", _metric(each)) for each in groups
     ]
     says = "Right of the dashed line the challenger is better. Bars: 95 % intervals."
     return charts.forest("compared", "The difference by class and subgroup", says, points, 0.0, "challenger less champion")
@@ -117,7 +110,7 @@ def _group(each: Mapping[str, Json]) -> dict[str, Any]:
     return {
         "group": str(each["group"]).replace("=", ": "),
         "cases": each["cases"],
-        "metric": _METRICS.get(each["metric"], each["metric"]),
+        "metric": gate.FIGURES.get(each["metric"], each["metric"]),
         "champion": f"{each['champion']:.3f}",
         "challenger": f"{each['challenger']:.3f}",
         "difference": f"{each['difference']:+.3f}",
