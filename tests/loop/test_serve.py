@@ -53,7 +53,7 @@ def test_a_worker_that_dies_is_started_again_and_none_outlives_the_server(tmp_pa
         until(served.workers)
         (first,) = served.workers()
         first.kill()
-        until(lambda: served.workers() and served.workers()[0].pid != first.pid and workers(tmp_path / "w"))
+        until(lambda: any(new.pid != first.pid for new in served.workers()) and workers(tmp_path / "w"))
         (second,) = served.workers()
         served.kill()
         assert not psutil.wait_procs([second], timeout=30)[1]

@@ -17,9 +17,9 @@ def folds(target: Target, values: Array, groups: Integers, seed: int, wanted: in
     Groups are dealt out at random, those with the rarest class first, so that two groups of one class never share a fold while
     another has none. Raises `Refused` where a class has fewer than two groups: nothing could be held out.
     """
+    refuse_few(target, values, groups)
     stratum = strata(target, values)
     names, member = np.unique(groups, return_inverse=True)
-    _refuse_few(target, stratum, member, len(names))
     sizes = np.bincount(stratum)
     rank = np.argsort(np.argsort(sizes, kind="stable"), kind="stable")
     rarest = np.full(len(names), len(sizes))
@@ -45,15 +45,17 @@ def strata(target: Target, values: Array) -> Integers:
     return np.where(found.any(axis=1), order[found.argmax(axis=1)] + 1, 0).astype(np.int64)
 
 
-def _refuse_few(target: Target, stratum: Integers, member: Integers, groups: int) -> None:
+def refuse_few(target: Target, values: Array, groups: Integers) -> None:
+    """Raises `Refused` where a class has fewer than two groups: nothing could be held out."""
     classes = target.kind in (TargetKind.BINARY, TargetKind.MULTICLASS)
-    each = {name: len(np.unique(member[stratum == place])) for place, name in enumerate(target.classes)} if classes else {}
-    if groups >= 2 and min(each.values(), default=2) >= 2:
+    each = {name: len(np.unique(groups[values == place])) for place, name in enumerate(target.classes)} if classes else {}
+    count = len(np.unique(groups))
+    if count >= 2 and min(each.values(), default=2) >= 2:
         return
     rare = ", ".join(f"'{name}' has {count}" for name, count in each.items() if count < 2)
     raise Refused(
         "too-few-cases",
-        got=f"{groups} patients (or groups) to learn from" + (f"; {rare}." if rare else "."),
+        got=f"{count} patients (or groups) to learn from" + (f"; {rare}." if rare else "."),
         allowed="At least two patients of every class: one must be held out while the other is learnt from.",
         fix="Add labelled cases, or leave the rarest class out.",
     )

@@ -13,6 +13,7 @@ from medloop import registry
 from medloop.errors import MedloopError
 from medloop.families import _quality
 from medloop.families._choice import beats
+from medloop.families._folds import refuse_few
 from medloop.families._heads import standardised
 from medloop.families._job import FitJob, Fitted
 from medloop.types import Array, Floats, Integers, Json, Recipe, Target
@@ -84,7 +85,9 @@ class Climbed:
 
 
 def climb(job: FitJob, rungs: Sequence[Rung]) -> list[Climbed]:
-    """Every rung in order, the first whatever the time. Raises what the first raised where none could be climbed."""
+    """Every rung in order, the first whatever the time. Raises what the first raised where none could be climbed, `Refused` where
+    there are too few cases for any."""
+    refuse_few(job.dataset.target, job.values, job.groups)
     plan = _Plan(job, rungs)
     found: list[Climbed] = []
     errors: list[MedloopError] = []
