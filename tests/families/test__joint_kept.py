@@ -106,6 +106,22 @@ def test_maps_are_computed_once(make, monkeypatch):
     ground_of(job).keep()
 
 
+def test_a_fold_pays_for_no_maps_once_all_are_ready(make, monkeypatch):
+    job = make()
+    multitask.ready(job)
+    monkeypatch.setattr(_joint_kept.Kept, "fill", _filling_nothing)
+    part = dataclasses.replace(job, train=np.arange(1, COUNT - 3))
+    assert ground_of(part).kept.there[part.train].all()
+    ground_of(part).keep()
+    other = make(kept=3)
+    with pytest.raises(AssertionError, match="maps"):
+        ground_of(other).keep()
+
+
+def _filling_nothing(kept, net, positions, job):
+    assert kept.there[kept.views.rows[positions]].all(), "maps are lacking"
+
+
 def test_an_epoch_shows_each_case_once():
     shown = [Order(9, 4, 0)(epoch) for epoch in (1, 2)]
     assert all(sorted(each // 4) == list(range(9)) for each in shown)

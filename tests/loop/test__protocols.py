@@ -42,6 +42,14 @@ def test_of_classes_alone_the_other_cases_are_left_out(lesson):
     assert alone.fit(ROWS, 0.0).train.tolist() == [0, 2, 3]
 
 
+def test_what_folds_share_is_computed_once_before_them(lesson, monkeypatch):
+    asked = []
+    assert not lesson.ready(ROWS, 0.0), "this family shares nothing"
+    monkeypatch.setattr(_protocols.registry, "load", lambda *_: SimpleNamespace(ready=lambda job: asked.append(job.train.tolist())))
+    assert lesson.ready(np.arange(6), 0.0)
+    assert asked == [[0, 1, 2, 3, 4, 5]]
+
+
 def test_labels_that_may_not_be_learnt_from_are_noticed(lesson, monkeypatch):
     monkeypatch.setattr(_protocols, "taught", lambda dataset, rows: (dataset, rows))
     with pytest.raises(AssertionError):

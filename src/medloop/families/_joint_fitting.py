@@ -40,7 +40,7 @@ from medloop.targets import boxes, masks, rules
 from medloop.types import UNKNOWN, Floats, Integers, Json, Target, TargetKind
 from medloop.version import VERSION
 
-__all__ = ["check", "fit", "least_seconds"]
+__all__ = ["check", "fit", "least_seconds", "ready"]
 
 _CHECKED = 4
 _PARTS = 5
@@ -78,6 +78,15 @@ def fit(job: FitJob) -> Fitted:
     told_of = {"seconds": round(job.clock() - start, 3), **fitted.recipe.parameters, "further": qualities, "history": rows}
     trial = _judged(ground, raw, work.fold, qualities) | told_of
     return dataclasses.replace(fitted, trials=[json.loads(json.dumps(trial))], timings=timings, answers=answers)
+
+
+def ready(job: FitJob) -> None:
+    """Compute the maps that trainings on any part of these cases share; they depend on pictures alone, on no label."""
+    check(job.recipe.parameters)
+    found = begun(str(job.recipe.parameters.get("from", "")))
+    settings = _joint_tuning.settings(job, found.spec if found else None)
+    if settings.kept:
+        Ground(job, settings, found).keep()
 
 
 def _judged(ground: Ground, raw: Floats, fold: Integers, qualities: Mapping[str, Json]) -> dict[str, Json]:

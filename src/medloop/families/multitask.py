@@ -15,7 +15,7 @@ from medloop.families._job import FitJob, Fitted, Model, Parts
 from medloop.families._joint_model import MultitaskModel
 from medloop.types import Json
 
-__all__ = ["FAMILY", "MultitaskModel", "check", "fit", "from_parts", "least_seconds", "to_parts"]
+__all__ = ["FAMILY", "MultitaskModel", "check", "fit", "from_parts", "least_seconds", "ready", "to_parts"]
 
 FAMILY = _joint_model.FAMILY
 
@@ -32,6 +32,11 @@ def fit(job: FitJob) -> Fitted:
     """
     fitted: Fitted = _fitting().fit(job)
     return fitted
+
+
+def ready(job: FitJob) -> None:
+    """Compute what all trainings on parts of these cases share, so that the first does not pay for it out of its own time."""
+    _fitting().ready(job)
 
 
 def least_seconds(job: FitJob) -> float:

@@ -67,6 +67,14 @@ class Lesson:
         fitted: Fitted = registry.load("families", self.recipe.family).fit(replace(self, dataset=dataset).job(rows, deadline))
         return fitted
 
+    def ready(self, rows: Integers, deadline: float) -> bool:
+        """Whether the family computes what fits on parts of these cases share, before any of them. It looks at no label."""
+        shared = getattr(registry.load("families", self.recipe.family), "ready", None)
+        if shared is not None:
+            dataset, known = taught(self.dataset, rows)
+            shared(replace(self, dataset=dataset).job(known, deadline))
+        return shared is not None
+
     def predict(self, fitted: Fitted, rows: Integers) -> Prediction:
         """The model's answers for these cases: their classes or numbers, empty where none are learnt."""
         names = self._names(rows)
@@ -135,10 +143,12 @@ def out_of_fold(lesson: Lesson, clock: Clock, count: int) -> Outcome:
     parts: list[tuple[Integers, Prediction]] = []
     trials: list[dict[str, Json]] = []
     last = clock.deadline(SEARCH_SHARE)
+    with clock.stage("learn"):
+        shared = lesson.ready(everyone, last)
     with lesson.tell.task("Folds", count + 1) as tick, Judge(lesson.dataset, lesson.cache) as judge:
         for number in range(count):
             with clock.stage("learn"):
-                first = 1 if number == 0 else 0  # the first fold also computes the features that the others use
+                first = 1 if number == 0 and not shared else 0  # it also computes the features that the others use
                 fitted = lesson.fit(np.flatnonzero(fold != number), _share(last, 1 + first, count + 1 - number + first))
             rows = np.flatnonzero(fold == number)
             with clock.stage("predict"):
