@@ -55,10 +55,6 @@ def _shares(scores: torch.Tensor, flips: tuple[int, ...], turned: bool) -> torch
     return _back(scores.float().softmax(dim=1), flips, turned)
 
 
-def _chances(logits: torch.Tensor, flips: tuple[int, ...], turned: bool) -> torch.Tensor:
-    return _back(logits.float().sigmoid(), flips, turned)
-
-
 def _edges(sizes: torch.Tensor, flips: tuple[int, ...], turned: bool) -> torch.Tensor:
     """In a mirror left is right."""
     order = [_LEFT, _UP, _RIGHT, _DOWN] if turned else [_UP, _LEFT, _DOWN, _RIGHT]
@@ -70,15 +66,16 @@ def _edges(sizes: torch.Tensor, flips: tuple[int, ...], turned: bool) -> torch.T
 
 
 def _joined(name: str, found: list[torch.Tensor]) -> torch.Tensor:
-    mean = torch.stack(found).mean(dim=0) if len(found) > 1 else found[0]
     if name == "centres":
-        kept = mean.clamp(_LEAST, 1 - _LEAST)
-        return torch.log(kept / (1 - kept))
+        logits = torch.stack(found).float()
+        yes, no = (each.sigmoid().mean(dim=0).clamp(min=_LEAST) for each in (logits, -logits))
+        return torch.log(yes / no)  # 1 - yes would be noise where all views are sure
+    mean = torch.stack(found).mean(dim=0) if len(found) > 1 else found[0]
     return torch.nn.functional.normalize(mean) if name == "embedding" else mean
 
 
 _BACK: Mapping[str, Callable[[torch.Tensor, tuple[int, ...], bool], torch.Tensor]] = {
     "masks": _shares,
-    "centres": _chances,
+    "centres": _back,
     "sizes": _edges,
 }
