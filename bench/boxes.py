@@ -12,7 +12,7 @@ from bench._learning import learnt, row
 from bench.core import Row, shared
 
 SEED = 0
-BUDGET = "18m"
+BUDGET = "25m"
 _CLASSES = ("RBC", "WBC", "Platelets")
 
 

@@ -26,7 +26,7 @@ from medloop.workspace import Workspace
 
 SEED, NEW_SEED, NEW = 0, 1, 40
 """Seeds of the patients that are learnt from and of the new ones; how many new ones there are."""
-BUDGET, RECIPE = "9m", "slabs"
+BUDGET, RECIPE = "15m", "slabs"
 _TUMOUR, _RATE = 11, 1.0
 _TOUCHING = np.ones((3, 3, 3))
 _TO_RAS = np.array([-1.0, -1.0, 1.0])

@@ -1,7 +1,7 @@
 """What masks add to few class labels: blood cells learnt with both, against the same network with classes alone; paired draws.
 
 Each draw has another split and another fifth of the class labels; both ways see the same, and have the same budget. Masks are those
-of all training cases. Ten draws of two trainings take 12 minutes on two cores.
+of all training cases. Ten draws of two trainings take 25 minutes on two cores.
 """
 
 from __future__ import annotations
