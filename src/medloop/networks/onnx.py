@@ -20,6 +20,7 @@ from medloop.types import Array
 INPUT = "pixels"
 OPSET = 17
 TOLERANCE = 1e-4
+_SINGLE = 30
 
 
 def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str]) -> bytes:
@@ -57,9 +58,10 @@ def write(module: torch.nn.Module, example: tuple[int, ...], names: Sequence[str
 
 
 def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float = TOLERANCE) -> float:
-    """The largest difference between ONNX and torch on real images, in units of the largest value of each output.
+    """How far ONNX is from torch on real images: the root mean square of each output's differences, in units of its largest value.
 
-    Raises `RuntimeError` beyond the tolerance: such a model must not be saved.
+    Both round, in another order, and a size or a logit here and there that nobody asks for makes much of it: a single value may be
+    `_SINGLE` tolerances off. Raises `RuntimeError` beyond the tolerance: such a model must not be saved.
     """
     was = module.training
     device = next(module.parameters()).device
@@ -70,12 +72,16 @@ def check(model: bytes, module: torch.nn.Module, batch: Array, tolerance: float 
     if isinstance(answers, dict):
         answers = [answers[name] for name in running.names(model)]
     expected = [each.float().cpu().numpy() for each in ([answers] if isinstance(answers, torch.Tensor) else answers)]
-    pairs = zip(running.run(model, batch), expected, strict=True)
-    differences = [np.abs(mine - theirs).max() / np.maximum(np.abs(theirs).max(), 1) for mine, theirs in pairs]
-    largest = float(np.max(differences))
-    if not largest <= tolerance:
-        raise RuntimeError(f"ONNX and torch differ by {largest:.2g}, more than {tolerance:.2g}.")
-    return largest
+    told = list(zip(running.run(model, batch), expected, strict=True))
+    off = [np.abs(mine - theirs) / np.maximum(np.abs(theirs).max(), 1) for mine, theirs in told]
+    usual, largest = (float(np.max([how(each) for each in off])) for how in (_root_mean_square, np.max))
+    if not (usual <= tolerance and largest <= _SINGLE * tolerance):
+        raise RuntimeError(f"ONNX and torch differ by {usual:.2g}, and {largest:.2g} at most: more than {tolerance:.2g}.")
+    return usual
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
 class _Ordered(torch.nn.Module):
