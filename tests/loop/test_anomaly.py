@@ -61,7 +61,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> dict:
     write_cells(root / "cells", COUNT, seed=0)
     (root / "odd.toml").write_text(RECIPE.format(side=SIDE, epochs=6))
     words = ["learn", root / "cells", "--images", "*.bmp", "--labels", root / "labels.csv", "--recipe", root / "odd.toml"]
-    words += ["--targets", "classes,reconstruction", "--out", root / "run", "--budget", "90s"]
+    words += ["--targets", "classes,reconstruction", "--out", root / "run", "--budget", "30m"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
         patch.setattr(_telling, "_HEAT_S", 0.0)
@@ -160,7 +160,7 @@ def test_maps_of_volumes_lie_on_the_grid_as_read_however_it_is_stored(tmp_path: 
     (tmp_path / "odd.toml").write_text(RECIPE.format(side=32, epochs=1))
     home = ["--workspace", tmp_path / "w", "--workers", "0"]
     words = [folder, "--labels", tmp_path / "labels.csv", "--targets", "classes,reconstruction", "--recipe", tmp_path / "odd.toml"]
-    model = say(capsys, "learn", *words, "--out", tmp_path / "run", "--budget", "90s", *home)["model"]
+    model = say(capsys, "learn", *words, "--out", tmp_path / "run", "--budget", "30m", *home)["model"]
     new = tmp_path / "new"
     new.mkdir()
     voxels = write_volume(new / "a.nii.gz", rng, True)

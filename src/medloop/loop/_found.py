@@ -147,9 +147,11 @@ def _gather(gathered: _Gathered, ref: ImageRef, found: Findings, image: Image) -
     depth, height, width = ref.shape[2:]
     if gathered.boxed is not None and found.boxes is not None:
         kept = boxes.shown(boxes.of_findings(found))
-        gathered.marked.append(Marked(ref.name, (depth, height, width), kept.edges, kept.classes, kept.scores))
+        gathered.marked.append(
+            Marked(ref.name, (depth, height, width), kept.edges, kept.classes, kept.scores, (), image.spacing_mm)
+        )
     elif gathered.outlined is not None and found.mask is not None:
-        gathered.marked.append(coco.of_mask(ref.name, found.mask, len(gathered.outlined.classes)))
+        gathered.marked.append(coco.of_mask(ref.name, found.mask, len(gathered.outlined.classes), image.spacing_mm))
     told: dict[str, float] = {}
     if gathered.outlined is not None and found.mask is not None:
         told, units = measured(found, image, gathered.outlined)
