@@ -1,8 +1,8 @@
 """Findings as COCO JSON (Lin et al., ECCV 2014; format of cocodataset.org): images, categories, annotations with scores.
 
 Boxes are ``[x, y, width, height]`` in pixels, masks run-length codes that start with zeros and run down the columns. COCO is flat:
-a finding in a volume has besides ``z`` ``[first, end]`` in slices, and an image its ``depth``. Where the size of voxels is known, an
-image has ``spacing_mm`` and a finding ``size_mm``, both ``[x, y, z]`` (of a picture ``[x, y]``). Readers of COCO pass over these.
+a finding in a volume has besides ``z`` ``[first, end]`` in slices, and an image its ``depth``. Where the size of voxels is known,
+an image has ``spacing_mm`` and a finding ``size_mm``, both ``[x, y, z]`` (of a picture ``[x, y]``). COCO readers pass over these.
 """
 
 from __future__ import annotations
