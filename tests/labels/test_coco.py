@@ -11,6 +11,7 @@ import pytest
 from medloop import readers
 from medloop.errors import InputError
 from medloop.types import Split, TargetKind
+from medloop.writers import coco
 
 SQUARE = [[4, 4, 10, 4, 10, 10, 4, 10]]
 
@@ -165,3 +166,14 @@ def test_boxes_of_a_volume_of_another_depth_are_not_used(volume, tmp_path, read_
     path = volume(entry(1, 0, 7, (1, 2, 3, 4), z=[2, 5]), depth=11)
     with pytest.raises(InputError):
         read_folder(tmp_path, labels=path)
+
+
+def test_what_is_written_of_a_volume_is_read_again(volume, tmp_path, read_folder):
+    volume()
+    edges = np.array([[2, 1.5, 3, 5.5, 6, 7], [0, 0, 0, 10, 8, 12]])
+    marked = coco.Marked("v.nii.gz", (10, 8, 12), edges, np.array([1, 0]), np.array([0.9, 0.6]), (), (2.5, 1.0, 1.0))
+    (tmp_path / "x.json").write_text(json.dumps(coco.document([marked], ("cell", "platelet"))))
+    (truth,) = read_folder(tmp_path).further
+    assert truth.target.classes == ("cell", "platelet")
+    assert truth.boxes[0].tolist() == edges.tolist()
+    assert truth.box_classes[0].tolist() == [1, 0]
