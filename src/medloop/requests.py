@@ -265,6 +265,8 @@ class PredictResult:
     """Folder of the masks: PNG of pictures, NIfTI of volumes; ``files.csv`` says which is whose. None: the model finds none."""
     mask_values: dict[str, int] = field(default_factory=dict)
     """What each class is written as in the masks."""
+    anomaly: str | None = None
+    """Folder of the anomaly maps, as that of the masks. None: the model has not learnt reconstruction."""
     boxes: str | None = None
     """COCO JSON of the boxes found, or of those around the parts of masks."""
     measures: str | None = None

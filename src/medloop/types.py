@@ -134,11 +134,12 @@ class TargetKind(StrEnum):
     MASKS = "masks"
     BOXES = "boxes"
     MEASURES = "measures"
+    RECONSTRUCTION = "reconstruction"
 
     @property
     def structured(self) -> bool:
-        """Whether an answer is more than one value for a case: masks, boxes, measures."""
-        return self in (TargetKind.MASKS, TargetKind.BOXES, TargetKind.MEASURES)
+        """Whether an answer is more than one value for a case: masks, boxes, measures, the anomaly map of a reconstruction."""
+        return self in (TargetKind.MASKS, TargetKind.BOXES, TargetKind.MEASURES, TargetKind.RECONSTRUCTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +249,9 @@ class Findings:
 
     ``mask``: ``(Z, Y, X)`` uint8 as in `Truth`, None where the model has no masks. ``boxes``: ``(n, 6)`` float64 as in `Truth`,
     ``box_classes`` ``(n,)``, ``box_scores`` ``(n,)`` from 0 to 1, highest first. ``measures``: name to value in the target's units.
-    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` float32, how badly each voxel could be made up again. ``raw``:
-    ``(K,)`` float64, what the same look says of the classes (scores before calibration), None where they are not learnt.
+    ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` uint8, how rare an error as each voxel's is among
+    training cases, in steps of `medloop.targets.reconstruction.STEP`; None where that was not learnt.
+    ``raw``: ``(K,)`` float64, what the same look says of the classes (scores before calibration), None where they are not learnt.
     """
 
     case: str
@@ -259,7 +261,7 @@ class Findings:
     box_scores: Array | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
-    anomaly: Floats | None = None
+    anomaly: NDArray[np.uint8] | None = None
     raw: Floats | None = None
 
 

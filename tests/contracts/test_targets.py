@@ -15,11 +15,12 @@ from medloop.types import Findings, Metric, Target, TargetKind
 
 SHAPE = (3, 24, 32)
 EMPTY = Findings("empty", mask=np.zeros(SHAPE, np.uint8), boxes=np.zeros((0, 6)), box_classes=np.zeros(0, np.int64),
-                 box_scores=np.zeros(0))  # fmt: skip
+                 box_scores=np.zeros(0), anomaly=np.zeros(SHAPE, np.uint8))  # fmt: skip
 TARGETS = {
     TargetKind.MASKS: Target(TargetKind.MASKS, ("organ", "tumour"), "masks"),
     TargetKind.BOXES: Target(TargetKind.BOXES, ("organ", "tumour"), "boxes"),
     TargetKind.MEASURES: Target(TargetKind.MEASURES, ("diameter", "volume"), "measures", units=("mm", "ml")),
+    TargetKind.RECONSTRUCTION: Target(TargetKind.RECONSTRUCTION, (), "reconstruction"),
 }
 STRUCTURED = [kind for kind in TargetKind if kind.structured]
 
@@ -34,7 +35,8 @@ def findings(shift: int = 0, case: str = "case") -> Findings:
         boxes=np.array([[0, 4 + shift, 5, 3, 16 + shift, 20], [1, 6 + shift, 8, 3, 11 + shift, 14]], np.float64),
         box_classes=np.array([0, 1]),
         box_scores=np.array([0.9, 0.8]),
-        measures={"diameter": 10.0 + shift, "volume": 2.0 + 0.1 * shift},
+        measures={"diameter": 10.0 + shift, "volume": 2.0 + 0.1 * shift, "reconstruction error": 0.1, "mean anomaly": 0.4 + shift},
+        anomaly=np.where(mask > 0, 150, 10).astype(np.uint8),
     )
 
 

@@ -7,10 +7,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from medloop.families import _finding
 from medloop.families._finding import Finder, findings
-from medloop.prepared.back import mask_as_read
+from medloop.prepared.back import map_as_read, mask_as_read
 from medloop.prepared.geometry import Geometry
-from medloop.targets import _cleaning, masks
+from medloop.targets import _cleaning, masks, reconstruction
+from medloop.targets.reconstruction import Typical
 from medloop.types import Target, TargetKind
 
 MASKS = Target(TargetKind.MASKS, ("ball",), "masks")
@@ -59,3 +61,19 @@ def test_scores_of_all_voxels_are_never_there_at_once(monkeypatch):
     assert peak_mb() < whole / 2
     monkeypatch.setattr(_cleaning, "_BLOCK", 10**9)
     assert peak_mb() > whole, "all at once is noticed"
+
+
+def test_a_map_comes_to_the_grid_as_read_a_few_slices_at_a_time(monkeypatch):
+    errors = np.random.default_rng(0).uniform(0, 2, (1, *PREPARED)).astype(np.float32)
+    finder = Finder((), typical=Typical(tuple(np.linspace(0, 2, 41).tolist())))
+    seen, made = [], _finding.map_as_read
+    monkeypatch.setattr(_cleaning, "_BLOCK", 3 * READ[1] * READ[2])
+    monkeypatch.setattr(_finding, "map_as_read", lambda *given, slab: (seen.append(slab), made(*given, slab=slab))[1])
+    told = findings(finder, "a", {"errors": errors}, PREPARED, GEOMETRY, 0)
+    assert len(seen) == READ[0] / 3
+    whole = reconstruction.STEP * told.anomaly
+    np.testing.assert_allclose(whole, map_as_read(2 * errors[0], GEOMETRY, 0), atol=reconstruction.STEP)
+    assert told.measures["reconstruction error"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert told.measures["highest anomaly"] == pytest.approx(whole.max())
+    assert Finder.from_json(finder.to_json(), ()) == finder
+    assert findings(Finder(()), "a", {"errors": errors}, PREPARED, GEOMETRY, 0).anomaly is None

@@ -16,7 +16,7 @@ def says(pixels):
     padded = np.pad(deep[:, :1], [(0, 0), (0, 0), (0, 0), (0, -y % 4), (0, -x % 4)], mode="edge").astype(np.float32)
     cells = padded.reshape(n, 1, z, padded.shape[3] // 4, 4, padded.shape[4] // 4, 4).mean(axis=(4, 6))
     masks = np.concatenate([255 - deep[:, :1], deep[:, :1]], axis=1).astype(np.float32)
-    found = {"masks": masks, "centres": cells, "classes": deep.mean(axis=(2, 3, 4))}
+    found = {"masks": masks, "errors": masks[:, 1:], "centres": cells, "classes": deep.mean(axis=(2, 3, 4))}
     return found if pixels.ndim == 5 else {name: each[:, :, 0] if each.ndim == 5 else each for name, each in found.items()}
 
 
@@ -31,6 +31,7 @@ def test_what_windows_say_is_what_is_there(shape, patch):
     pixels = image(shape)
     found = through(says, pixels, patch, stride=4)
     np.testing.assert_allclose(found["masks"][:, 1], pixels[:, 0], atol=1e-3)
+    np.testing.assert_array_equal(found["errors"], found["masks"][:, 1:])
     whole = through(says, pixels, (0, 0, 0), stride=4)
     assert found["centres"].shape == whole["centres"].shape
     np.testing.assert_allclose(found["centres"], whole["centres"], atol=3)

@@ -15,6 +15,7 @@ from medloop.errors import InputError
 from medloop.evaluation import overlap
 from medloop.families import _joint_fitting, _joint_training, multitask
 from medloop.networks import running
+from medloop.targets import reconstruction
 from medloop.types import UNKNOWN, Recipe, Target, TargetKind, Truth
 
 COUNT, SIDE = 32, 32
@@ -89,7 +90,7 @@ def test_everything_at_once_is_learnt_saved_and_found_again(make, tmp_path):
     assert np.load(fitted.answers["masks"]).shape == (COUNT, 1, SIDE, SIDE)
     folder = families.save(fitted.model, tmp_path / "model")
     loaded = families.load(folder)
-    assert loaded.further == (MASKS, BOXES, MEASURES)
+    assert loaded.further == (MASKS, BOXES, MEASURES, reconstruction.TARGET)
     rows = np.array([3, 30, 1])
     mine, again = (list(each.find(job.arrays, None, rows, cases=("x", "y", "z"))) for each in (fitted.model, loaded))
     assert [each.case for each in mine] == ["x", "y", "z"]
@@ -98,13 +99,24 @@ def test_everything_at_once_is_learnt_saved_and_found_again(make, tmp_path):
         np.testing.assert_array_equal(one.boxes, other.boxes)
         assert one.mask.shape == (1, SIDE, SIDE)
         assert one.boxes.shape == (len(one.box_scores), 6)
-        assert {"radius", "disc area"} <= set(one.measures)
+        assert {"radius", "disc area", reconstruction.ERROR, reconstruction.MEAN} <= set(one.measures)
+        np.testing.assert_array_equal(one.anomaly, other.anomaly)
+        assert one.anomaly.shape == (1, SIDE, SIDE)
+        assert one.anomaly.std() > 0
     places = loaded.similar(job.arrays, rows)
     np.testing.assert_allclose(np.linalg.norm(places, axis=1), 1, atol=1e-5)
     repeated = multitask.fit(dataclasses.replace(job, recipe=fitted.recipe, cache=None, deadline=0.0))
     second = families.save(repeated.model, tmp_path / "again")
     for path in folder.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+
+
+def test_where_nothing_can_be_held_out_errors_of_what_was_learnt_from_are_usual(make):
+    job = make("masks", targets=["masks"], reconstruct=True)
+    job = dataclasses.replace(job, dataset=dataclasses.replace(job.dataset, groups=np.zeros(COUNT, int)))
+    model = multitask.fit(job).model
+    maps = reconstruction.STEP * np.stack([each.anomaly for each in model.find(job.arrays, None)])
+    assert (maps >= 1).mean() == pytest.approx(0.1, abs=0.04)
 
 
 def test_what_is_there_is_learnt_where_only_some_is_known(make):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 
 from medloop import readers
 from medloop.errors import InputError
 from medloop.types import Split, TargetKind
+from medloop.writers import coco
 
 SQUARE = [[4, 4, 10, 4, 10, 10, 4, 10]]
 
@@ -125,3 +127,53 @@ def test_files_that_call_a_category_by_two_names_are_refused(pictures, read_fold
     two = written(pictures / "y.json", [entry(1, 0, 0)], categories=[{"id": 0, "name": "blob"}])
     with pytest.raises(InputError, match="Category 0"):
         read_folder(pictures, labels=f"{one},{two}")
+
+
+@pytest.fixture
+def volume(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.arange(960, dtype=np.int16).reshape(12, 8, 10), np.eye(4)), tmp_path / "v.nii.gz")
+    (tmp_path / "x.json").write_text("{}")
+
+    def write(*annotations, **image):
+        listed = [{"id": 0, "file_name": "v.nii.gz", "width": 12, "height": 8, "depth": 10} | image]
+        return written(tmp_path / "x.json", list(annotations), images=listed)
+
+    return write
+
+
+def test_boxes_of_volumes_say_from_which_slice_to_which(volume, tmp_path, read_folder, problems):
+    volume(
+        entry(1, 0, 7, (1, 2, 3, 4), z=[2, 5.5]),
+        entry(2, 0, 0, (1, 2, 3, 4)),
+        entry(3, 0, 0, (1, 2, 3, 4), z=[4, 4]),
+        entry(4, 0, 0, (1, 2, 3, 4), z=[8, 12], segmentation=SQUARE),
+        entry(5, 0, 0, (1, 2, 3, 4), z=[11, 14]),
+    )
+    found = read_folder(tmp_path)
+    (truth,) = found.further
+    assert truth.boxes[0].tolist() == [[2, 2, 1, 5.5, 6, 4], [8, 2, 1, 10, 6, 4]]
+    assert truth.box_classes[0].tolist() == [1, 0]
+    assert problems(found) == [
+        "x.json: v.nii.gz: annotation 2 does not say from which slice to which it goes (z); it is left out",
+        "x.json: v.nii.gz: annotation 3 (cell) has no volume, (1, 2, 4) to (4, 6, 4); it is left out",
+        "x.json: v.nii.gz: annotation 4 (cell) sticks out of the image of 12 × 8 × 10, "
+        "(1, 2, 8) to (4, 6, 12); it is cut off there",
+        "x.json: v.nii.gz: annotation 5 (cell) lies outside the image of 12 × 8 × 10, (1, 2, 11) to (4, 6, 14); it is left out",
+    ]
+
+
+def test_boxes_of_a_volume_of_another_depth_are_not_used(volume, tmp_path, read_folder):
+    path = volume(entry(1, 0, 7, (1, 2, 3, 4), z=[2, 5]), depth=11)
+    with pytest.raises(InputError):
+        read_folder(tmp_path, labels=path)
+
+
+def test_what_is_written_of_a_volume_is_read_again(volume, tmp_path, read_folder):
+    volume()
+    edges = np.array([[2, 1.5, 3, 5.5, 6, 7], [0, 0, 0, 10, 8, 12]])
+    marked = coco.Marked("v.nii.gz", (10, 8, 12), edges, np.array([1, 0]), np.array([0.9, 0.6]), (), (2.5, 1.0, 1.0))
+    (tmp_path / "x.json").write_text(json.dumps(coco.document([marked], ("cell", "platelet"))))
+    (truth,) = read_folder(tmp_path).further
+    assert truth.target.classes == ("cell", "platelet")
+    assert truth.boxes[0].tolist() == edges.tolist()
+    assert truth.box_classes[0].tolist() == [1, 0]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
+from medloop import readers
+from medloop.compute import Compute
 from medloop.loop._structured import Judge
-from medloop.targets import rules
+from medloop.targets import reconstruction, rules
 from medloop.types import Case, Dataset, Findings, ImageRef, Target, TargetKind, Truth, Violation
 
 LARGE = Target(TargetKind.MEASURES, ("diameter",), "measures", units=("mm",))
@@ -42,3 +45,45 @@ def test_growth_since_the_study_that_is_named_is_told(told):
 def test_without_looking_back_it_would_pass_silently(told, monkeypatch):
     monkeypatch.setattr(Judge, "_grow", lambda self, asked: None)
     assert told(ASKED) == [("d", "another")]
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A function: the evidence for four pictures whose anomaly is ``bright`` where their mask is, as far as that is known."""
+    masks = Target(TargetKind.MASKS, ("odd",), "masks")
+    folder, mask = tmp_path / "pictures", np.zeros((16, 16), np.uint8)
+    mask[4:9, 3:8] = 1
+    folder.mkdir()
+    for name, pixels in (("image", mask * 90 + 40), ("mask", mask), ("small", mask[:9])):
+        Pillow.fromarray(pixels).save(folder / f"{name}.png")
+    with Compute(0) as compute:
+        refs = {ref.name: ref for ref in readers.collect(str(folder), images=None, cache=None, compute=compute).refs}
+    cases, rows = tuple(Case(name, (refs["image.png"],)) for name in "abcd"), np.arange(4)
+    known = (refs["mask.png"], refs["mask.png"], None, refs["small.png"])
+    truth = Truth(masks, np.array([True, True, False, True]), masks=known, lookup=((0, 0), (1, 1)))
+    dataset = Dataset(cases, masks, np.zeros(4), rows, rows, np.array(["test"] * 4), "f", further=(truth,))
+
+    def tell(bright):
+        anomaly = np.where(mask, bright, 20)[None].astype(np.uint8)
+        with Judge(dataset, tmp_path / "cache") as judge:
+            for row in rows.tolist():
+                told = reconstruction.summary(np.full(1, 0.1 * (row + 1)), anomaly)
+                judge.hear(row, Findings("abcd"[row], mask=mask[None], anomaly=anomaly, measures=told))
+            return judge.tell()
+
+    return tell
+
+
+def test_an_anomaly_map_is_held_against_masks_where_they_are_known(odd):
+    outlines, found = odd(150)
+    assert (outlines.names, found.names) == (("a", "b"), ("a", "b", "c"))
+    assert found.figures["anomaly_auc"].value == 1
+    assert odd(5)[1].figures["anomaly_auc"].value == 0
+    assert odd(20)[1].figures["anomaly_auc"].value == 0.5
+    assert found.figures["reconstruction_error"].value == pytest.approx(0.2)
+    assert np.isnan(found.by_case["anomaly_auc"]).tolist() == [False, False, True]
+    assert found.unknown == 1, "a mask of another size than its image"
+    title, (first, *_) = found.overlays[0]
+    assert title == "Most unusual cases"
+    warm = np.asarray(first.picture, int)
+    assert (warm[..., 0] - warm[..., 2]).max() > 100, "it is drawn"

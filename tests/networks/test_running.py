@@ -62,6 +62,17 @@ def test_few_at_a_time(images):
     assert running.run(_model(), images[:0])[0].shape == (0,)
 
 
+def test_what_only_unwanted_answers_need_is_not_in_the_session(images):
+    model = _model()
+    score, counts = running.run(model, images)
+    np.testing.assert_array_equal(running.run(model, images, names=["score"])[0], score)
+    [*swapped] = running.run(model, images, names=["counts", "score"])
+    np.testing.assert_array_equal(swapped[0], counts)
+    np.testing.assert_array_equal(swapped[1], score)
+    alone = next(each for key, each in reversed(running._sessions.items()) if key[-1] == ("score",))
+    assert [each.name for each in alone.inside.get_outputs()] == ["score"]
+
+
 def test_a_changed_array_is_another_model(images):
     model = np.frombuffer(_model(2.0), np.uint8).copy()
     before, _ = running.run(model, images)

@@ -30,13 +30,17 @@ def test_boxes_are_numbered_named_and_scored():
     marked = [
         coco.Marked("a.png", (1, 20, 30), [[0, 2, 3, 1, 6, 10]], [1], [0.875]),
         coco.Marked("b.png", (1, 20, 30), np.zeros((0, 6)), []),
-        coco.Marked("c.nii.gz", (9, 20, 30), [[1, 2, 3, 4, 6, 10], [0, 0, 0, 1, 1, 1]], [0, 1], [0.5, 0.25]),
+        coco.Marked("c.nii.gz", (9, 20, 30), [[1, 2, 3, 4, 6, 10], [0, 0, 0, 1, 1, 1]], [0, 1], [0.5, 0.25], (), (2.5, 0.5, 0.8)),
+        coco.Marked("d.png", (1, 20, 30), [[0, 2, 3, 1, 6, 10]], [1], None, (), (1.0, 0.5, 0.25)),
     ]
     found = json.loads(json.dumps(coco.document(marked, ("cyst", "tumour"))))
-    assert [image["file_name"] for image in found["images"]] == ["a.png", "b.png", "c.nii.gz"]
-    assert found["images"][2] == {"id": 3, "file_name": "c.nii.gz", "width": 30, "height": 20, "depth": 9}
+    assert [image["file_name"] for image in found["images"]] == ["a.png", "b.png", "c.nii.gz", "d.png"]
+    spacing = {"spacing_mm": [0.8, 0.5, 2.5]}
+    assert found["images"][2] == {"id": 3, "file_name": "c.nii.gz", "width": 30, "height": 20, "depth": 9} | spacing
+    assert found["images"][3]["spacing_mm"] == [0.25, 0.5]
     assert [(each["id"], each["name"]) for each in found["categories"]] == [(1, "cyst"), (2, "tumour")]
-    first, second, third = found["annotations"]
+    first, second, third, flat = found["annotations"]
+    assert (second["size_mm"], third["size_mm"], flat["size_mm"]) == ([5.6, 2, 7.5], [0.8, 0.5, 2.5], [1.75, 2])
     assert first == {"id": 1, "image_id": 1, "category_id": 2, "bbox": [3, 2, 7, 4], "area": 28, "iscrowd": 0, "score": 0.875}
     assert (second["image_id"], second["z"], third["id"]) == (3, [1, 4], 3)
 

@@ -51,3 +51,17 @@ def test_values_of_the_mask_files_come_back(tmp_path):
     image = read_back(nifti.mask_bytes(mask, TILTED, values=(0, 1000)), tmp_path)
     assert image.pixels[0, 0, 1, 2, 3] == 1000
     assert image.pixels.sum() == 1000
+
+
+def test_a_map_is_read_in_its_own_unit_where_its_image_lies(tmp_path):
+    steps = np.random.default_rng(0).integers(0, 201, (4, 5, 6)).astype(np.uint8)
+    content = nifti.map_bytes(steps, 0.02, TILTED)
+    image = read_back(content, tmp_path)
+    assert image.pixels[0, 0] == pytest.approx(0.02 * steps, abs=1e-6)
+    assert image.affine_lps == pytest.approx(TILTED, abs=1e-5)
+    assert content == nifti.map_bytes(steps, 0.02, TILTED)
+    header = nibabel.load(tmp_path / "m.nii.gz").header
+    assert header.get_data_dtype() == np.uint8
+    assert header.get_intent()[0] == "estimate"
+    with pytest.raises(ValueError, match="three axes"):
+        nifti.map_bytes(steps[0], 0.02)

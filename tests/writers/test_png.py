@@ -45,3 +45,12 @@ def test_colours_of_the_mask_files_come_back():
     mask = np.array([[0, 1, 2]], np.uint8)
     picture = opened(png.mask_bytes(mask, (0, 0x1FF0000, 200)))
     assert np.array_equal(np.asarray(picture), [[[0, 0, 0], [255, 0, 0], [200, 200, 200]]])
+
+
+def test_a_map_is_written_as_greys():
+    steps = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    picture = opened(png.map_bytes(steps))
+    assert picture.mode == "L"
+    assert np.array_equal(np.asarray(picture), steps)
+    with pytest.raises(ValueError, match="flat"):
+        png.map_bytes(steps[None])

@@ -47,7 +47,7 @@ class Difference:
 
 _TWO = Target(TargetKind.BINARY, ("no", "yes"))
 _LOWER_IS_BETTER = {"ece", "brier", "mae", "rmse"}
-_LOWER_SO_BEGUN = ("hd95_", "mae_", "diameter_error_", "centre_distance_", "shown_false")
+_LOWER_SO_BEGUN = ("hd95_", "mae_", "diameter_error_", "centre_distance_", "shown_false", "reconstruction_error")
 
 
 def paired(target: Target, a: Side, b: Side, values: Array, patients: Integers, seed: int = 0) -> list[Difference]:

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medloop.families._joint_answers import candidates
-from medloop.prepared.back import boxes_as_read, slab_as_read
+from medloop.prepared.back import boxes_as_read, map_as_read, slab_as_read
 from medloop.prepared.geometry import Geometry
-from medloop.targets import boxes, masks, measures, rules
+from medloop.targets import boxes, masks, measures, reconstruction, rules
+from medloop.targets.masks import slabs
 from medloop.targets.measures import Scaling
+from medloop.targets.reconstruction import Typical
 from medloop.targets.rules import Rules
-from medloop.types import Array, Findings, Json, SpacingMm, Target, TargetKind
+from medloop.types import Array, Findings, Floats, Json, SpacingMm, Target, TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Finder:
     boxes: boxes.Cleaning | None = None
     scaling: Scaling | None = None
     rules: Rules | None = None
+    typical: Typical | None = None
 
     def of(self, kind: TargetKind) -> Target:
         """The structured target of that kind."""
@@ -36,7 +40,7 @@ class Finder:
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON."""
-        parts = {"masks": self.masks, "boxes": self.boxes, "scaling": self.scaling}
+        parts = {"masks": self.masks, "boxes": self.boxes, "scaling": self.scaling, "typical": self.typical}
         told: dict[str, Json] = {name: None if part is None else part.to_json() for name, part in parts.items()}
         return told | {"stride": self.stride, "rules": None if self.rules is None else rules.to_json(self.rules)}
 
@@ -44,7 +48,7 @@ class Finder:
     def from_json(content: Mapping[str, Json], further: tuple[Target, ...]) -> Finder:
         """The inverse of `to_json`."""
         said = {name: content[name] for name in ("masks", "boxes", "scaling", "rules")}
-        scaling = said["scaling"]
+        scaling, typical = said["scaling"], content.get("typical")
         return Finder(
             further,
             int(content["stride"]),
@@ -52,6 +56,7 @@ class Finder:
             None if said["boxes"] is None else boxes.Cleaning.from_json(said["boxes"]),
             None if scaling is None else Scaling(tuple(scaling["centre"]), tuple(scaling["spread"])),
             None if said["rules"] is None else rules.from_json(said["rules"]),
+            None if typical is None else Typical.from_json(typical),
         )
 
 
@@ -74,6 +79,10 @@ def findings(
     if finder.scaling is not None and "measures" in said:
         values = measures.decode(np.asarray(said["measures"], np.float64), finder.scaling)
         measured |= dict(zip(finder.of(TargetKind.MEASURES).classes, map(float, values), strict=True))
+    if finder.typical is not None and "errors" in said:
+        anomaly = _anomaly(reconstruction.decode(said["errors"][0], finder.typical), geometry, row)
+        measured |= reconstruction.summary(said["errors"], anomaly)
+        found = replace(found, anomaly=anomaly)
     found = replace(found, measures=measured)
     return found if finder.rules is None else replace(found, violations=rules.check(finder.rules, found, spacing))
 
@@ -90,6 +99,16 @@ def _mask(scores: Array, cleaning: masks.Cleaning, geometry: Geometry | None, ro
     shape = geometry.shape[row].tolist()
     scaled = replace(cleaning, smallest=smallest)
     return masks.clean_slabs(lambda slab: slab_as_read(scores, geometry, row, slab), shape, scaled, _spacing(geometry, row))
+
+
+def _anomaly(anomaly: Floats, geometry: Geometry | None, row: int) -> NDArray[np.uint8]:
+    """On the grid as read, a few slices at a time; nothing is odd outside what was prepared."""
+    if geometry is None:
+        return reconstruction.quantised(anomaly)
+    found = np.empty(tuple(geometry.shape[row].tolist()), np.uint8)
+    for slab in slabs(found):
+        found[slab] = reconstruction.quantised(map_as_read(anomaly, geometry, row, slab=slab))
+    return found
 
 
 def _spacing(geometry: Geometry | None, row: int) -> SpacingMm | None:

@@ -37,6 +37,7 @@ from medloop.networks import onnx
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
 from medloop.targets import boxes, masks, rules
+from medloop.targets.reconstruction import Typical, learn_typical, levels
 from medloop.types import UNKNOWN, Floats, Integers, Json, Target, TargetKind
 from medloop.version import VERSION
 
@@ -46,6 +47,8 @@ _CHECKED = 4
 _PARTS = 5
 """Where one part is held out, once, it is one of so many."""
 _TOLERANCE = 1e-3
+_SHOWN = 64
+"""Cases by which usual errors are told, where none were held out."""
 
 
 def fit(job: FitJob) -> Fitted:
@@ -71,6 +74,7 @@ def fit(job: FitJob) -> Fitted:
         rows += history(trained, "all")
         plain = Finder(settings.further, settings.net.stride, rules=told)
         finder, qualities, answers = _finder(job, settings, oof, plain) if work.count else (_uncleaned(plain), {}, {})
+        finder = dataclasses.replace(finder, typical=_typical(ground, oof, net))
     fitted = _fitted(ground, work, raw, net, finder)
     if work.folder is not None:
         checkpoints.clear(work.folder)
@@ -180,6 +184,16 @@ def _finder(job: FitJob, settings: Settings, oof: Scores, finder: Finder) -> tup
     return finder, qualities, answers
 
 
+def _typical(ground: Ground, oof: Scores, net: Multitask) -> Typical | None:
+    """How large errors of what is made up usually are, out of fold; where nothing was held out, on the cases learnt from."""
+    if not ground.settings.net.image:
+        return None
+    shown = np.unique(np.linspace(0, len(ground.job.train) - 1, _SHOWN).astype(int))
+    return learn_typical(
+        oof.errors.values() or (levels(ground.answers(net, shown[at : at + 1])["errors"]) for at in range(len(shown)))
+    )
+
+
 def _uncleaned(finder: Finder) -> Finder:
     """Where nothing could be held out to learn thresholds and cleaning on."""
     classes = {each.kind: len(each.classes) for each in finder.further}
@@ -234,7 +248,7 @@ def _fitted(ground: Ground, work: Work[Any], raw: Floats, net: Multitask, finder
     model = MultitaskModel(
         target=job.dataset.target,
         classes=settings.classes,
-        further=settings.further,
+        further=settings.answered,
         preparation=job.recipe.preparation,
         input=describe(job.arrays),
         network={"backbone": spec, "net": settings.net.to_json(), "views": settings.views},

@@ -28,6 +28,7 @@ from medloop.networks import running
 from medloop.prepared.arrays import PreparedArrays
 from medloop.prepared.geometry import Geometry
 from medloop.progress import QUIET, Progress
+from medloop.targets import reconstruction
 from medloop.targets.rules import Rules
 from medloop.types import Array, Findings, Floats, Json, Prediction, Step, Target, TargetKind
 
@@ -45,7 +46,8 @@ class MultitaskModel:
     ``target``: what it is foremost about; where ``classes`` is False that is a structured target, and `predict` says nothing.
     ``further``: the structured targets. ``input``, ``mean``, ``deviation``: as in `NetworkModel`. ``network``: specs of backbone
     and net, as JSON. ``onnx``: pixels uint8 in, ``names`` out (see `medloop.networks.seen`). ``arrays``: all weights but the
-    backbone's. ``patch``: what goes through at once. ``finder``: how answers become findings.
+    backbone's. ``patch``: what goes through at once. ``finder``: how answers become findings. ``names`` may have ``image``, what is
+    made up of an image: it is asked with parts of it hidden, and its errors are what is told.
     """
 
     target: Target
@@ -198,9 +200,13 @@ class _Answering:
         return through(self._run, bytes_of(images), self.patch, self.stride)
 
     def _run(self, pixels: Array) -> Mapping[str, Array]:
-        if not self.wanted:
-            return {}
-        return dict(zip(self.wanted, running.run(self.onnx, pixels, names=self.wanted), strict=True))
+        plain = tuple(name for name in self.wanted if name != "image")
+        said = dict(zip(plain, running.run(self.onnx, pixels, names=plain), strict=True)) if plain else {}
+        return said | ({"errors": reconstruction.errors(self._made_up, pixels)} if "image" in self.wanted else {})
+
+    def _made_up(self, pixels: Array) -> Floats:
+        [found] = running.run(self.onnx, pixels, names=("image",))
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from medloop.evaluation.rectangles import Boxes
 from medloop.families._job import FitJob, Masks
 from medloop.families._joint_answers import candidates
 from medloop.families._joint_tuning import Settings
-from medloop.targets import masks
+from medloop.targets import masks, reconstruction
 from medloop.types import Array, Floats, Integers
 
 
@@ -23,7 +23,8 @@ class Scores:
     """What networks said of the n training cases that they had not seen; ``there``: ``(n,)`` bool, of which anything was said.
 
     ``masks``: ``(n, K + 1, Z, Y, X)`` uint8 mapped from disk, None where none are learnt. ``boxes``: candidates of each case.
-    ``measures``: ``(n, M)`` as the network says them. ``embedding``: ``(n, E)``.
+    ``measures``: ``(n, M)`` as the network says them. ``embedding``: ``(n, E)``. ``errors``: of each case the
+    `medloop.targets.reconstruction.levels`.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class Scores:
     boxes: dict[int, Boxes] = field(default_factory=dict)
     measures: Floats | None = None
     embedding: Floats | None = None
+    errors: dict[int, Floats] = field(default_factory=dict)
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Scores:
@@ -69,6 +71,8 @@ class Scores:
         if "centres" in said:
             for row, centres, sizes in zip(rows, said["centres"], said["sizes"], strict=True):
                 self.boxes[int(row)] = candidates(centres, sizes, self.settings.net.stride, self.shape)
+        if "errors" in said:
+            self.errors |= {int(row): reconstruction.levels(each) for row, each in zip(rows, said["errors"], strict=True)}
         for name, kept in (("measures", self.measures), ("embedding", self.embedding)):
             if kept is not None:
                 kept[rows] = said[name]

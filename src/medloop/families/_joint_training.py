@@ -29,6 +29,7 @@ from medloop.networks import backbones, costs, losses
 from medloop.networks.joint import Joint, Shared
 from medloop.networks.multitask import Multitask
 from medloop.networks.seen import Seen
+from medloop.targets import reconstruction
 from medloop.targets.rules import Penalty
 from medloop.torch_compat import torch
 from medloop.types import Array, Floats, Integers, TargetKind
@@ -156,7 +157,14 @@ class Ground:
         def run(pixels: Array) -> Mapping[str, Array]:
             with torch.inference_mode():
                 said = seen(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-            return {name: each.float().cpu().numpy() for name, each in zip(seen.names, said, strict=True)}
+            told = {name: each.float().cpu().numpy() for name, each in zip(seen.names, said, strict=True) if name != "image"}
+            return told | ({"errors": reconstruction.errors(made_up, pixels)} if net.spec.image else {})
+
+        def made_up(pixels: Array) -> Floats:
+            with torch.inference_mode():
+                shown = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+                said = net.answers(net.maps(shown), shown, ("image",))["image"]
+            return np.asarray(said.float().cpu().numpy())
 
         pixels = Views.of(self.job.arrays, np.asarray(self.job.train), (0, 0, 0)).take(rows)
         deep = pixels if pixels.ndim == 5 else pixels[:, :, None]
@@ -287,7 +295,7 @@ def _network(job: FitJob, settings: Settings, found: Begun | None) -> Multitask:
         torch.manual_seed(job.recipe.seed)
         net = make(backbone, settings.net)
     if found is not None:
-        _begun.take_heads(net, found, settings.further, job)
+        _begun.take_heads(net, found, settings.answered, job)
     return net
 
 

@@ -21,10 +21,11 @@ from medloop.prepared.arrays import PreparedArrays, open_shard
 from medloop.targets import measures
 from medloop.targets.boxes import encode
 from medloop.targets.measures import Scaling
+from medloop.targets.reconstruction import BLOCK
 from medloop.torch_compat import torch
 from medloop.types import Array, Floats, Integers, TargetKind, Truth
 
-_HIDDEN, _BLOCK = 0.3, 16
+_HIDDEN = 0.3
 _HIDING_STREAM = 7
 
 
@@ -230,7 +231,7 @@ class Changes:
 
     def _hidden(self, pixels: torch.Tensor, epoch: int, first: int) -> torch.Tensor:
         """``(n, rows, columns)`` bool: in every other picture a part of all blocks."""
-        shape = tuple(-(-int(side) // _BLOCK) for side in pixels.shape[-2:])
+        shape = tuple(-(-int(side) // BLOCK) for side in pixels.shape[-2:])
         grids = []
         for place in range(first, first + len(pixels)):
             draw = np.random.default_rng([self.seed % 2**63, epoch, place, _HIDING_STREAM])

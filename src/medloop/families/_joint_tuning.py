@@ -49,6 +49,7 @@ from medloop.networks.joint import HOW, JointSpec
 from medloop.networks.losses import LossSpec
 from medloop.networks.multitask import MultitaskSpec
 from medloop.networks.solid_spec import SolidSpec
+from medloop.targets import reconstruction
 from medloop.types import Json, Target, TargetKind
 
 Patch = tuple[int, int, int]
@@ -58,6 +59,8 @@ _FURTHER = 0.25
 _VIEWS_KEPT, _PICTURES_KEPT, _BYTES_KEPT, _FINE_BYTES, _COARSE_BYTES = 8, 12_000, 2**31, 16, 4
 """Views of a picture whose maps are kept, at most, and of all pictures; bytes on disk, of which a pixel that the network sees takes
 about so many, with the finest maps and without."""
+_PASSES = 4
+"""In which an image is made up, a quarter of it hidden in each."""
 _SHIFT, _BRIGHTNESS, _CONTRAST = 0.03, 12.0, 0.15
 """At most, and no blur or noise: borders that are hard to see are learnt late, and there are few epochs."""
 _OF_THE_CASE, _OF_NEIGHBOURS = 0.2, 0.1
@@ -120,7 +123,12 @@ class Settings:
         """How often networks are asked about each case without learning from it."""
         if self.kept:
             return _LOOK_AT_PICTURES * self.views + (_LOOK * self.kept * self.folds * self.told if self.classes else 0)
-        return _LOOK * (self.views + 1)
+        return _LOOK * (self.views + 1 + (_PASSES if self.net.image else 0))
+
+    @property
+    def answered(self) -> tuple[Target, ...]:
+        """The structured targets that the model answers: those learnt from labels, and the reconstruction, which has none."""
+        return (*self.further, reconstruction.TARGET) if self.net.image else self.further
 
     def of(self, kind: TargetKind) -> Target | None:
         """The structured target of that kind."""

@@ -16,7 +16,8 @@ from medloop.types import Array, Floats
 Patch = tuple[int, int, int]
 Run = Callable[[Array], Mapping[str, Array]]
 """Pixels ``(n, C, Y, X)`` or ``(n, C, Z, Y, X)`` uint8 to answers by name."""
-_OF_PLACES = ("masks", "centres", "sizes")
+_OF_PLACES = ("masks", "errors", "centres", "sizes")
+_OF_PIXELS = ("masks", "errors")
 _SPREAD = 8
 _FAINTEST = 1e-3
 
@@ -70,7 +71,7 @@ def _one(run: Run, image: Array, size: Patch, stride: int) -> dict[str, Array]:
             if name not in _OF_PLACES:
                 sums[name] = sums.get(name, np.zeros_like(value)) + value / len(places)
                 continue
-            cells = 1 if name == "masks" else stride
+            cells = 1 if name in _OF_PIXELS else stride
             if name not in sums:
                 shape = (image.shape[1], *(-(-side // cells) for side in image.shape[2:]))
                 sums[name], weights[name] = np.zeros((len(value), *shape), np.float32), np.zeros(shape, np.float32)

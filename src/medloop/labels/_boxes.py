@@ -16,7 +16,7 @@ _STICKS_OUT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """``name`` of the class, edges in pixels (pixel i covers i to i + 1), ``where``: which box of its file."""
+    """``name`` of the class, edges in pixels and slices (pixel i covers i to i + 1), ``where``: which box of its file."""
 
     name: str
     x0: float
@@ -24,6 +24,13 @@ class Box:
     x1: float
     y1: float
     where: str
+    z0: float = 0.0
+    z1: float = 1.0
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """z, y, x from, z, y, x to."""
+        return np.array([self.z0, self.y0, self.x0, self.z1, self.y1, self.x1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,28 +48,29 @@ class Checked:
         return edges, np.array([place[name] for name in self.names], dtype=np.int64)
 
 
-def checked(boxes: Sequence[Box], width: int, height: int, file: str) -> Checked:
-    """The boxes of an image of this size that can be used."""
+def checked(boxes: Sequence[Box], shape: Sequence[int], file: str) -> Checked:
+    """The boxes of an image of this shape ``(Z, Y, X)`` that can be used."""
     done = Checked()
     for box in boxes:
-        x0, y0, x1, y1 = max(0.0, box.x0), max(0.0, box.y0), min(float(width), box.x1), min(float(height), box.y1)
-        if why := _why_not(box, (x0, y0, x1, y1), width, height):
+        inside = np.clip(box.edges, 0, np.tile(np.asarray(shape, np.float64), 2))
+        if why := _why_not(box, inside, shape):
             done.problems.append(problem(None, file, f"{box.where} {why}"))
-        if x1 > x0 and y1 > y0:
+        if (inside[3:] > inside[:3]).all():
             done.names.append(box.name)
-            done.edges.append((0.0, y0, x0, 1.0, y1, x1))
+            done.edges.append(tuple(inside.tolist()))
     return done
 
 
-def _why_not(box: Box, inside: tuple[float, float, float, float], width: int, height: int) -> str:
-    x0, y0, x1, y1 = inside
-    edges = f"({box.x0:g}, {box.y0:g}) to ({box.x1:g}, {box.y1:g})"
-    if not np.isfinite([box.x0, box.y0, box.x1, box.y1]).all():
+def _why_not(box: Box, inside: NDArray[np.float64], shape: Sequence[int]) -> str:
+    deep = shape[0] > 1
+    low, high = (", ".join(f"{each:g}" for each in corner[::-1][: 3 if deep else 2]) for corner in (box.edges[:3], box.edges[3:]))
+    edges, image = f"({low}) to ({high})", " × ".join(map(str, tuple(shape)[::-1][: 3 if deep else 2]))
+    if not np.isfinite(box.edges).all():
         return "has edges that are no numbers; it is left out"
-    if box.x1 <= box.x0 or box.y1 <= box.y0:
-        return f"has no area, {edges}; it is left out"
-    if x1 <= x0 or y1 <= y0:
-        return f"lies outside the image of {width} × {height}, {edges}; it is left out"
-    if max(x0 - box.x0, y0 - box.y0, box.x1 - x1, box.y1 - y1) > _STICKS_OUT:
-        return f"sticks out of the image of {width} × {height}, {edges}; it is cut off there"
+    if (box.edges[3:] <= box.edges[:3]).any():
+        return f"has no {'volume' if deep else 'area'}, {edges}; it is left out"
+    if (inside[3:] <= inside[:3]).any():
+        return f"lies outside the image of {image}, {edges}; it is left out"
+    if np.abs(inside - box.edges).max() > _STICKS_OUT:
+        return f"sticks out of the image of {image}, {edges}; it is cut off there"
     return ""

@@ -1,6 +1,8 @@
 """COCO: one JSON for many images, with boxes, and masks where its instances are outlined (polygons or run lengths).
 
-An image that the file names and gives nothing is known to hold nothing. A box ``[x, y, width, height]`` counts pixels from 0.
+An image that the file names and gives nothing is known to hold nothing. A box ``[x, y, width, height]`` counts pixels from 0. COCO
+is flat; of a volume each annotation has besides ``z`` ``[first, end]`` in slices, as `medloop.writers.coco` writes it, and outlines
+make no mask.
 Several files (``instances_train2017.json,instances_val2017.json``) are one collection; a split that every file names is given.
 """
 
@@ -117,13 +119,14 @@ def _add(found: _Found, path: Path, content: Content, matcher: Matcher, refs: Se
             found.problems.append(problem(None, f"{path.name}: {image.get('file_name', number)}", why))
             continue
         entries = content.annotations.get(number, ())
-        height, width = refs[row].shape[3:]
         told = f"{path.name}: {image['file_name']}"
-        boxes = list(_boxes(entries, content, told, found.problems))
-        found.boxes[row] = checked(boxes, width, height, told)
+        boxes = list(_boxes(entries, content, told, found.problems, deep=refs[row].volume))
+        found.boxes[row] = checked(boxes, refs[row].shape[2:], told)
         found.problems += found.boxes[row].problems
         found.splits[row] = split
-        if all(coco.outlined(each.get("segmentation")) and each.get("category_id") in content.categories for each in entries):
+        if not refs[row].volume and all(
+            coco.outlined(each.get("segmentation")) and each.get("category_id") in content.categories for each in entries
+        ):
             found.maps[row] = coco.reference(path, number, refs[row])
 
 
@@ -134,27 +137,30 @@ def _row(image: Json, matcher: Matcher, refs: Sequence[ImageRef]) -> tuple[int |
     if match is None or len(match.found) != 1:
         return None, f"{len(match.found)} images have this name" if match and match.found else "no image has this name"
     ref = refs[match.found[0]]
-    height, width = ref.shape[3:]
-    if ref.volume:
-        return None, f"its image {ref.name} is a volume; COCO boxes are flat"
-    said = (image.get("width", width), image.get("height", height))
-    if said != (width, height):
-        return None, f"it is about an image of {said[0]} × {said[1]}, {ref.name} has {width} × {height}: its boxes are not used"
+    sides = dict(zip(("width", "height", "depth"), ref.shape[:1:-1], strict=True))
+    said = {name: image.get(name, side) for name, side in sides.items()}
+    if said != sides:
+        told, has = (" × ".join(str(each) for each in list(of.values())[: 3 if ref.volume else 2]) for of in (said, sides))
+        return None, f"it is about an image of {told}, {ref.name} has {has}: its boxes are not used"
     return match.found[0], ""
 
 
-def _boxes(entries: Sequence[Json], content: Content, told: str, problems: list[dict[str, Json]]) -> Iterator[Box]:
-    """The boxes of one image; of an outline without box the box around it."""
+def _boxes(
+    entries: Sequence[Json], content: Content, told: str, problems: list[dict[str, Json]], *, deep: bool = False
+) -> Iterator[Box]:
+    """The boxes of one image; of an outline without box the box around it. ``deep``: it is a volume."""
     for place, each in enumerate(entries, 1):
         number = f"annotation {each.get('id', place)}"
         name = content.categories.get(each.get("category_id"))
-        edges = _edges(each)
+        edges, slices = _edges(each), _slices(each) if deep else (0.0, 1.0)
         if name is None:
             problems.append(problem(None, told, f"{number} is of category {each.get('category_id')}, which the file does not name"))
         elif edges is None:
             problems.append(problem(None, told, f"{number} has no box of four numbers; it is left out"))
+        elif slices is None:
+            problems.append(problem(None, told, f"{number} does not say from which slice to which it goes (z); it is left out"))
         else:
-            yield Box(name, *edges, f"{number} ({name})")
+            yield Box(name, *edges, f"{number} ({name})", *slices)
 
 
 def _edges(entry: Json) -> tuple[float, float, float, float] | None:
@@ -166,6 +172,13 @@ def _edges(entry: Json) -> tuple[float, float, float, float] | None:
         points = np.concatenate([np.reshape(each, (-1, 2)) for each in outline])
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         return float(x0), float(y0), float(x1), float(y1)
+    return None
+
+
+def _slices(entry: Json) -> tuple[float, float] | None:
+    said = entry.get("z")
+    if isinstance(said, list) and len(said) == 2 and all(isinstance(each, (int, float)) and math.isfinite(each) for each in said):
+        return float(said[0]), float(said[1])
     return None
 
 

@@ -174,7 +174,7 @@ def _reading(collection: Collection, read: Sequence[Annotation]) -> Reading:
         used.append(each.path)
         height, width = collection.refs[row].shape[3:]
         problems += [problem(None, file, text) for text in each.problems]
-        found[row] = checked(each.boxes, width, height, file)
+        found[row] = checked(each.boxes, (1, height, width), file)
         problems += found[row].problems
     names = {name for each in found.values() for name in each.names}
     classes = tuple(sorted(names, key=str.casefold))

@@ -1,4 +1,4 @@
-"""What a model finds in new images, as files beside the table of predictions: masks, boxes, measures."""
+"""What a model finds in new images, as files beside the table of predictions: masks, anomaly maps, boxes, measures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,16 +18,18 @@ from medloop.families import Finder
 from medloop.loop import _growth
 from medloop.loop._intake import Means, Seen
 from medloop.loop._runs import table
-from medloop.targets import boxes, measures
+from medloop.targets import boxes, measures, reconstruction
 from medloop.types import Findings, Floats, Image, ImageRef, Target, TargetKind
 from medloop.workspace import ready_for, write_folder, write_text
 from medloop.writers import coco, nifti, png
 from medloop.writers import measures as measures_csv
 from medloop.writers.coco import Marked
 
-MASKS, BOXES, MEASURES = "masks", "boxes.json", "measures.csv"
+MASKS, ANOMALY, BOXES, MEASURES = "masks", "anomaly", "boxes.json", "measures.csv"
+_FOLDERS = {TargetKind.MASKS: MASKS, TargetKind.RECONSTRUCTION: ANOMALY}
 _FILES, _CLASSES = "files.csv", "classes.csv"
 _HEAD = ["case", "file"]
+_FLAT, _DEEP = ".png", ".nii.gz"
 _ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,5}$", re.IGNORECASE)
 
 
@@ -36,6 +39,7 @@ class Written:
     what the model said of the classes, None where it learnt none."""
 
     masks: Path | None = None
+    anomaly: Path | None = None
     values: Mapping[str, int] = field(default_factory=dict)
     boxes: Path | None = None
     measures: Path | None = None
@@ -44,41 +48,40 @@ class Written:
 
 
 def ready_beside(out: Path, targets: Sequence[Target]) -> None:
-    """Make sure that the files beside ``out`` can be written. Raises `InputError`, also for a folder of masks of somebody else."""
+    """Make sure that the files beside ``out`` can be written. Raises `InputError`, also for a folder that somebody else wrote."""
     if not targets:
         return
     for name in (BOXES, MEASURES):
         ready_for(out.with_name(name))
-    folder = out.with_name(MASKS)
-    if folder.exists() and any(each.kind is TargetKind.MASKS for each in targets) and not _ours(folder):
-        raise InputError(
-            "exists",
-            got=f"{folder} is already there and was not written by medloop predict.",
-            allowed="A place where nobody else's masks lie.",
-            fix="Name another place with --out FOLDER/predictions.csv.",
-        )
+    for folder in (out.with_name(_FOLDERS[each.kind]) for each in targets if each.kind in _FOLDERS):
+        if folder.exists() and not _ours(folder):
+            raise InputError(
+                "exists",
+                got=f"{folder} is already there and was not written by medloop predict.",
+                allowed=f"A place where nobody else's {folder.name} lies.",
+                fix="Name another place with --out FOLDER/predictions.csv.",
+            )
 
 
 def write_found(model: Finder, seen: Seen, out: Path, values: Mapping[str, Sequence[int]], means: Means) -> Written:
-    """Find, and write case by case; each file and the folder of masks appears whole or not at all. Raises `InputError`."""
+    """Find, and write case by case; each file and each folder of pictures appears whole or not at all. Raises `InputError`."""
     outlined = next((each for each in model.further if each.kind is TargetKind.MASKS), None)
     boxed = next((each for each in model.further if each.kind is TargetKind.BOXES), None)
     gathered = _Gathered(outlined=outlined, boxed=boxed)
     told = None if outlined is None else values.get(outlined.name)
-    if outlined is None:
-        for _ in _each(model, seen, means, gathered):
-            pass
-    else:
-        folder = out.with_name(MASKS)
-        with write_folder(folder) as draft:
-            names = [
-                (found.case, _write_mask(draft, found, ref, image, told, gathered.used))
-                for ref, found, image in _each(model, seen, means, gathered)
-            ]
-            write_text(draft / _FILES, table(_HEAD, names))
-            write_text(draft / _CLASSES, table(["value", "class"], _meanings(outlined, told)))
-            if folder.exists():
-                shutil.rmtree(folder)
+    with ExitStack() as stack:
+        folders = {
+            kind: stack.enter_context(_pictures(out.with_name(name)))
+            for kind, name in _FOLDERS.items()
+            if any(each.kind is kind for each in model.further)
+        }
+        for ref, found, image in _each(model, seen, means, gathered):
+            for kind, folder in folders.items():
+                folder.add(
+                    ref.name, *(_mask_file(found, ref, image, told) if kind is TargetKind.MASKS else _map_file(found, image))
+                )
+        if outlined is not None:
+            write_text(folders[TargetKind.MASKS].draft / _CLASSES, table(["value", "class"], _meanings(outlined, told)))
     gathered.rows[:] = _growth.grown(model.rules, seen.survey.refs, gathered.rows)
     return _written(gathered, out, told, model.further)
 
@@ -92,8 +95,35 @@ class _Gathered:
     marked: list[Marked] = field(default_factory=list)
     rows: list[_growth.Row] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
     raw: list[Floats] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """A folder that is being filled: a file for each case, named after its image, with the ending of its format."""
+
+    draft: Path
+    names: list[tuple[str, str]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    def add(self, case: str, ending: str, content: bytes) -> None:
+        """Write one."""
+        name = file_name(case, ending, self.used)
+        path = self.draft / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.names.append((case, name))
+
+
+@contextmanager
+def _pictures(folder: Path) -> Iterator[_Pictures]:
+    """A folder to fill, with a table that says which file is whose; it takes the place of one that was there."""
+    with write_folder(folder) as draft:
+        filled = _Pictures(draft)
+        yield filled
+        write_text(draft / _FILES, table(_HEAD, filled.names))
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _each(model: Finder, seen: Seen, means: Means, gathered: _Gathered) -> Iterator[tuple[ImageRef, Findings, Image]]:
@@ -117,9 +147,11 @@ def _gather(gathered: _Gathered, ref: ImageRef, found: Findings, image: Image) -
     depth, height, width = ref.shape[2:]
     if gathered.boxed is not None and found.boxes is not None:
         kept = boxes.shown(boxes.of_findings(found))
-        gathered.marked.append(Marked(ref.name, (depth, height, width), kept.edges, kept.classes, kept.scores))
+        gathered.marked.append(
+            Marked(ref.name, (depth, height, width), kept.edges, kept.classes, kept.scores, (), image.spacing_mm)
+        )
     elif gathered.outlined is not None and found.mask is not None:
-        gathered.marked.append(coco.of_mask(ref.name, found.mask, len(gathered.outlined.classes)))
+        gathered.marked.append(coco.of_mask(ref.name, found.mask, len(gathered.outlined.classes), image.spacing_mm))
     told: dict[str, float] = {}
     if gathered.outlined is not None and found.mask is not None:
         told, units = measured(found, image, gathered.outlined)
@@ -144,18 +176,20 @@ def _counted(marked: Marked, target: Target) -> dict[str, float]:
     return {f"{name} count": float(count) for name, count in zip(target.classes, counts, strict=True)}
 
 
-def _write_mask(folder: Path, found: Findings, ref: ImageRef, image: Image, values: Sequence[int] | None, used: set[str]) -> str:
-    """Write one mask; its name is that of the image, with the ending of its format."""
+def _mask_file(found: Findings, ref: ImageRef, image: Image, values: Sequence[int] | None) -> tuple[str, bytes]:
+    """The ending of a mask's format, and the file."""
     mask = found.mask if found.mask is not None else np.zeros(ref.shape[2:], np.uint8)
-    ending = ".nii.gz" if len(mask) > 1 else ".png"
-    name = file_name(ref.name, ending, used)
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = (
-        nifti.mask_bytes(mask, image.affine_lps, image.spacing_mm, values) if len(mask) > 1 else png.mask_bytes(mask[0], values)
-    )
-    path.write_bytes(content)
-    return name
+    if len(mask) == 1:
+        return _FLAT, png.mask_bytes(mask[0], values)
+    return _DEEP, nifti.mask_bytes(mask, image.affine_lps, image.spacing_mm, values)
+
+
+def _map_file(found: Findings, image: Image) -> tuple[str, bytes]:
+    """The same of an anomaly map."""
+    assert found.anomaly is not None
+    if len(found.anomaly) == 1:
+        return _FLAT, png.map_bytes(found.anomaly[0])
+    return _DEEP, nifti.map_bytes(found.anomaly, reconstruction.STEP, image.affine_lps, image.spacing_mm)
 
 
 def file_name(case: str, ending: str, used: set[str]) -> str:
@@ -200,6 +234,7 @@ def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targe
     meanings = {} if outlined is None else {name: int(value) for value, name in _meanings(outlined, values) if name}
     return Written(
         masks=None if outlined is None else out.with_name(MASKS),
+        anomaly=out.with_name(ANOMALY) if any(each.kind is TargetKind.RECONSTRUCTION for each in targets) else None,
         values=meanings,
         violations=sum(bool(broken) for _, _, broken in gathered.rows),
         raw=np.stack(gathered.raw) if gathered.raw else None,

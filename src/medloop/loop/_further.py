@@ -19,7 +19,7 @@ _TOLD = 3
 
 def with_further(lesson: Lesson, seen: Seen, means: Means) -> tuple[Lesson, list[str]]:
     """The lesson with its structured targets prepared, and what must be told of masks that cannot be used."""
-    if not lesson.dataset.further:
+    if not (lesson.dataset.further or lesson.recipe.parameters.get("reconstruct")):
         return lesson, []
     notes: list[str] = []
     with means.clock.stage("masks"):

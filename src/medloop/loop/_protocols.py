@@ -83,8 +83,8 @@ class Lesson:
         return fitted.model.predict(self.arrays, rows, cases=names, compute=self.compute, cache=self.cache, tell=self.tell)
 
     def answer(self, fitted: Fitted, rows: Integers, judge: Judge) -> Prediction:
-        """`predict`; and ``judge`` hears the masks, boxes and measures that the same look finds, one case after another."""
-        if not self.dataset.further or len(rows) == 0:
+        """`predict`; and ``judge`` hears what else the same look finds (masks, boxes, anomalies), one case after another."""
+        if not (self.dataset.further or getattr(fitted.model, "further", ())) or len(rows) == 0:
             return self.predict(fitted, rows)
         model, raw = cast(Finder, fitted.model), list[Floats]()
         for row, found in zip(rows.tolist(), self._find(model, rows), strict=True):

@@ -1,4 +1,5 @@
-"""Masks, boxes and measures judged case by case as answers pass by: only numbers stay, and in files what a few pictures need."""
+"""Masks, boxes, measures and anomaly maps judged case by case as answers pass by: only numbers stay, and in files what a few
+pictures need."""
 
 from __future__ import annotations
 
@@ -18,20 +19,25 @@ from medloop.evaluation.evidence import Agreement, Overlay, StructuredEvidence
 from medloop.loop._growth import grown
 from medloop.loop._truth import truth_of
 from medloop.reporting import overlay
-from medloop.targets import masks
+from medloop.targets import masks, reconstruction
 from medloop.targets.rules import Rules
 from medloop.types import Dataset, Findings, Floats, Metric, Target, TargetKind, Truth, Violation
 
 _GROUPS = ("Worst cases", "Cases in the middle", "Best cases")
+_UNUSUAL = ("Most unusual cases", "Cases in the middle", "Least unusual cases")
 _SHOWN = 4
-_FIELDS = ("mask", "boxes", "box_classes", "box_scores")
+_FIELDS = ("mask", "boxes", "box_classes", "box_scores", "anomaly")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Told:
-    """What one target's answers came to so far: rows of the dataset and the tally of each; how many had no truth."""
+    """What one target's answers came to so far: rows of the dataset and the tally of each; how many had no truth.
 
-    truth: Truth
+    ``truth``: labels that it is held against; beside an anomaly map masks, where there are any.
+    """
+
+    target: Target
+    truth: Truth | None
     rows: list[int] = field(default_factory=list)
     tallies: list[Any] = field(default_factory=list)
     unknown: list[int] = field(default_factory=list)
@@ -43,7 +49,9 @@ class Judge:
     def __init__(self, dataset: Dataset, cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         self._dataset = dataset
-        self._told = [_Told(truth) for truth in dataset.further]
+        self._told = [_Told(truth.target, truth) for truth in dataset.further]
+        masks_known = (truth for truth in dataset.further if truth.target.kind is TargetKind.MASKS)
+        self._told.append(_Told(reconstruction.TARGET, next(masks_known, None)))
         self._folder = tempfile.TemporaryDirectory(dir=cache, prefix="judging-")
         self._violations: dict[int, tuple[Violation, ...]] = {}
         self._measures: dict[int, Mapping[str, float]] = {}
@@ -58,12 +66,14 @@ class Judge:
         """The answer for the case ``row`` of the dataset."""
         spacing = self._dataset.cases[row].images[0].spacing_mm
         for told in self._told:
+            if told.target == reconstruction.TARGET and found.anomaly is None:
+                continue
             truth = self._truth(told, row)
             if truth is None or not on_one_grid(truth, found):
                 told.unknown.append(row)
                 continue
             told.rows.append(row)
-            told.tallies.append(targets.of(told.truth.target.kind).tally(told.truth.target, found, truth, spacing))
+            told.tallies.append(targets.of(told.target.kind).tally(told.target, found, truth, spacing))
         self._violations[row] = found.violations
         self._measures[row] = dict(found.measures)
         arrays = {name: getattr(found, name) for name in _FIELDS if getattr(found, name) is not None}
@@ -78,16 +88,19 @@ class Judge:
         return tuple(self._evidence(told, number == 0, seed) for number, told in enumerate(self._told) if told.rows)
 
     def _truth(self, told: _Told, row: int) -> Findings | None:
+        """What is true of a case. A reconstruction needs nothing to be known."""
+        name = self._dataset.cases[row].name
         try:
-            return truth_of(told.truth, row, self._dataset.cases[row].name)
+            found = None if told.truth is None else truth_of(told.truth, row, name)
         except Unreadable:
-            return None
+            found = None
+        return Findings(name) if found is None and told.target == reconstruction.TARGET else found
 
     def _file(self, row: int) -> Path:
         return Path(self._folder.name) / f"{row}.npz"
 
     def _evidence(self, told: _Told, first: bool, seed: int) -> StructuredEvidence:
-        target, dataset = told.truth.target, self._dataset
+        target, dataset = told.target, self._dataset
         order = np.argsort(told.rows, kind="stable")
         rows = [told.rows[at] for at in order]
         tallies = [told.tallies[at] for at in order]
@@ -120,23 +133,24 @@ class Judge:
         return tuple((name, each) for row, name in names.items() for each in self._violations[row])
 
     def _overlays(self, told: _Told, rows: Sequence[int], merits: Floats) -> tuple[tuple[str, tuple[Overlay, ...]], ...]:
-        if told.truth.target.kind is TargetKind.MEASURES:
+        if told.target.kind is TargetKind.MEASURES:
             return ()
-        groups = zip(_GROUPS, _chosen(merits), strict=True)
+        groups = zip(_UNUSUAL if told.target == reconstruction.TARGET else _GROUPS, _chosen(merits), strict=True)
         return tuple((title, tuple(self._overlay(told, rows[at], at) for at in places)) for title, places in groups if places)
 
     def _overlay(self, told: _Told, row: int, position: int) -> Overlay:
         case = self._dataset.cases[row]
-        truth = truth_of(told.truth, row, case.name)
+        truth = self._truth(told, row)
         with np.load(self._file(row)) as kept:
             found = Findings(case.name, measures=self._measures[row], **{name: kept[name] for name in kept.files})
         assert truth is not None
-        return Overlay(position, overlay(readers.read(case.images[0]), told.truth.target, found, truth))
+        return Overlay(position, overlay(readers.read(case.images[0]), told.target, found, truth))
 
 
 def on_one_grid(truth: Findings, found: Findings) -> bool:
     """False for a mask of another size than its image."""
-    return truth.mask is None or found.mask is None or truth.mask.shape == found.mask.shape
+    grids = {each.shape for each in (found.mask, found.anomaly) if each is not None}
+    return truth.mask is None or grids <= {truth.mask.shape}
 
 
 def _by_case(figures: Mapping[str, Metric], alone: Sequence[Mapping[str, Metric]]) -> dict[str, Floats]:
@@ -160,14 +174,16 @@ def _chosen(merits: Floats) -> tuple[list[int], list[int], list[int]]:
 
 
 def _froc(told: _Told, tallies: Sequence[Any]) -> dict[str, Line]:
-    if told.truth.target.kind is not TargetKind.BOXES:
+    if told.target.kind is not TargetKind.BOXES:
         return {}
-    curves = {name: detection.curve(tallies, number) for number, name in enumerate(told.truth.target.classes)}
+    curves = {name: detection.curve(tallies, number) for number, name in enumerate(told.target.classes)}
     return {name: Line(x, y) for name, (x, y) in curves.items() if len(x) > 1}
 
 
 def _agreement(target: Target, tallies: Sequence[Any]) -> Sequence[Agreement]:
     """Diameters and sizes of what was found beside their truth."""
+    if target.kind is TargetKind.RECONSTRUCTION:
+        return ()
     if target.kind is TargetKind.MASKS:
         return masks.compared(target, tallies)
     if target.kind is TargetKind.MEASURES:

@@ -112,7 +112,8 @@ class _Judged:
 def _answered(model: Model, dataset: Dataset, seen: Seen, means: Means, seed: int) -> tuple[Floats, tuple[StructuredEvidence, ...]]:
     """Probabilities of the dataset's cases, and how good the masks, boxes and measures are that the same look finds in them."""
     arrays = seen.survey.arrays
-    if not dataset.further or arrays is None:
+    unlabelled = any(each.kind is TargetKind.RECONSTRUCTION for each in further_of(model))
+    if not (dataset.further or unlabelled) or arrays is None:
         return _probabilities(model, dataset, seen, means), ()
     geometry = prepared.geometry_of(seen.survey, compute=means.compute, tell=means.tell)
     places, names = rows(dataset, seen.survey), [case.name for case in dataset.cases]

@@ -67,6 +67,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         explained=None if sheet is None else str(sheet),
         masks=None if found.masks is None else str(found.masks),
         mask_values=dict(found.values),
+        anomaly=None if found.anomaly is None else str(found.anomaly),
         boxes=None if found.boxes is None else str(found.boxes),
         measures=None if found.measures is None else str(found.measures),
         violations=found.violations,
@@ -74,7 +75,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
 
 
 def further_of(model: Model) -> tuple[Target, ...]:
-    """The masks, boxes and measures that a model answers."""
+    """The masks, boxes and measures that a model answers, and the reconstruction."""
     return tuple(getattr(model, "further", ()))
 
 

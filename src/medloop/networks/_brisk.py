@@ -7,7 +7,6 @@ Images go through in calls of one size, the last one filled up, so that an answe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -56,15 +55,15 @@ class Session:
         del batch
         return self._step
 
-    def answers(self, images: Array, names: Sequence[str] | None) -> list[Array]:
-        """The outputs, all or those named, for at most `step_of` images. Raises `ValueError` for images of another kind."""
+    def answers(self, images: Array) -> list[Array]:
+        """The outputs for at most `step_of` images. Raises `ValueError` for images of another kind."""
         if images.dtype != self._type or images.shape[1:] != self._shape:
             raise ValueError(self.takes)
         count = len(images)
         if count < self._step:
             images = np.concatenate([images, np.zeros((self._step - count, *self._shape), images.dtype)])
         self._request.infer([images])
-        return [np.array(self._request.get_tensor(name).data[:count]) for name in (self._names if names is None else names)]
+        return [np.array(self._request.get_tensor(name).data[:count]) for name in self._names]
 
 
 @cache

@@ -26,7 +26,7 @@ _IMAGES = 16
 _PIXELS = 2**16
 """Pixels that go through at once: so few that the maps stay in the processor's cache. More at once are no faster."""
 _QUIET = 3  # errors only
-_sessions: OrderedDict[tuple[str, int, str], Any] = OrderedDict()
+_sessions: OrderedDict[tuple[str, int, str, tuple[str, ...] | None], Any] = OrderedDict()
 _named: deque[tuple[bytes | Array, str]] = deque(maxlen=_KEPT)
 
 
@@ -46,9 +46,9 @@ def run(
     of a hundredth. Images go through a few at a time, so memory does not grow with ``N``. Sessions of the last few models are kept.
     Raises `InputError` where ``model`` is not ONNX or takes other images.
     """
-    session = _session(model, threads, precision() if rounded else "float32")
+    session = _session(model, threads, precision() if rounded else "float32", None if names is None else tuple(names))
     starts = range(0, max(len(batch), 1), step := session.step_of(batch))
-    parts = [_answers(session, np.ascontiguousarray(batch[at : at + step]), names) for at in starts]
+    parts = [_answers(session, np.ascontiguousarray(batch[at : at + step])) for at in starts]
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
@@ -79,15 +79,15 @@ class _Exact:
         """How many images go through at once."""
         return max(min(_IMAGES, _PIXELS // max(math.prod(batch.shape[2:]), 1)), 1)
 
-    def answers(self, images: Array, names: Sequence[str] | None) -> list[Array]:
-        """The outputs, all or those named."""
-        found: list[Array] = self.inside.run(None if names is None else list(names), {self._entry.name: images})
+    def answers(self, images: Array) -> list[Array]:
+        """The outputs."""
+        found: list[Array] = self.inside.run(None, {self._entry.name: images})
         return found
 
 
-def _answers(session: Any, images: Array, names: Sequence[str] | None) -> list[Array]:
+def _answers(session: Any, images: Array) -> list[Array]:
     try:
-        answers: list[Array] = session.answers(images, names)
+        answers: list[Array] = session.answers(images)
     except Exception as error:  # the errors of the two libraries have no common base but this
         raise InputError(
             "wrong-images",
@@ -98,11 +98,12 @@ def _answers(session: Any, images: Array, names: Sequence[str] | None) -> list[A
     return answers
 
 
-def _session(model: bytes | Array, threads: int, precision: str) -> Any:
-    """The session of a model, opened once in each process."""
-    key = (_digest(model), threads, precision)
+def _session(model: bytes | Array, threads: int, precision: str, names: tuple[str, ...] | None = None) -> Any:
+    """The session of a model, or of as much of it as leads to these outputs, opened once in each process."""
+    key = (_digest(model), threads, precision, names)
     if key not in _sessions:
-        _sessions[key] = _opened(model.tobytes() if isinstance(model, np.ndarray) else model, threads, precision)
+        content = model.tobytes() if isinstance(model, np.ndarray) else model
+        _sessions[key] = _opened(content, threads, precision, names)
         while len(_sessions) > _KEPT:
             _sessions.popitem(last=False)
     _sessions.move_to_end(key)
@@ -120,8 +121,9 @@ def _digest(model: bytes | Array) -> str:
     return known
 
 
-def _opened(content: bytes, threads: int, precision: str) -> Any:
+def _opened(content: bytes, threads: int, precision: str, names: tuple[str, ...] | None) -> Any:
     try:
+        content = content if names is None else registry.part("networks", "_cut").only(content, names)
         return _Exact(content, threads) if precision == "float32" else registry.part("networks", "_brisk").Session(content, threads)
     except Exception as error:  # as above
         raise InputError(

@@ -1,6 +1,7 @@
 """How a network of several answers answers once it has learnt: over flipped and turned views, each answer turned back.
 
-What is asked of pixels is averaged as probabilities: votes of several views say how sure a voxel is.
+What is asked of pixels is averaged as probabilities: votes of several views say how sure a voxel is. The image itself is made up in
+the first view alone, which is asked again for every part of it that is hidden.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ class Seen(torch.nn.Module):
         super().__init__()
         self.net = net
         self.count = count
-        self.names = tuple(name for name in net.spec.outputs if name != "image")
+        self.names = net.spec.outputs
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One tensor a name."""
         found = [self._of(view, number) for number, view in enumerate(views(pixels, self.count))]
-        return tuple(_joined(name, [each[name] for each in found]) for name in self.names)
+        return tuple(_joined(name, [each[name] for each in found if name in each]) for name in self.names)
 
     def _of(self, view: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
-        said: Mapping[str, torch.Tensor] = self.net.answers(self.net.maps(view), view, self.names)
+        names = self.names if number == 0 else tuple(name for name in self.names if name != "image")
+        said: Mapping[str, torch.Tensor] = self.net.answers(self.net.maps(view), view, names)
         flips, turned = _FLIPS[number % len(_FLIPS)], number >= len(_FLIPS)
-        return {name: _BACK.get(name, _as_it_is)(said[name], flips, turned) for name in self.names}
+        return {name: _BACK.get(name, _as_it_is)(said[name], flips, turned) for name in names}
 
 
 def _as_it_is(values: torch.Tensor, flips: tuple[int, ...], turned: bool) -> torch.Tensor:

@@ -25,15 +25,15 @@ def mask_as_read(mask: Array, geometry: Geometry, row: int) -> Array:
 
 def slab_as_read(scores: Array, geometry: Geometry, row: int, slab: slice) -> Floats:
     """Of scores, as `mask_as_read` gives them, only the slices ``slab`` (from one, up to another) of the image as read."""
-    back, (_, high, wide) = _back(geometry, row)
-    moved = np.eye(4)
-    moved[2, 3] = slab.start
-    return _scores(scores, back @ moved, (slab.stop - slab.start, high, wide))
+    return _scores(scores, *_back(geometry, row, slab))
 
 
-def map_as_read(values: Floats, geometry: Geometry, row: int, outside: float = 0.0) -> Floats:
-    """A map ``(Z, Y, X)`` of measurements (an anomaly map, one score) on the grid as read: linear, float32. Raises `Unreadable`."""
-    back, shape = _back(geometry, row)
+def map_as_read(values: Floats, geometry: Geometry, row: int, outside: float = 0.0, slab: slice | None = None) -> Floats:
+    """A map ``(Z, Y, X)`` of measurements (an anomaly map, one score) on the grid as read, or these slices of it: linear, float32.
+
+    Raises `Unreadable`.
+    """
+    back, shape = _back(geometry, row, slab)
     return linear(values, back, shape, outside)
 
 
@@ -51,11 +51,17 @@ def boxes_as_prepared(boxes: Array, geometry: Geometry, row: int) -> Array:
     return _boxes(boxes, np.linalg.inv(matrix) if np.isfinite(matrix).all() else matrix)
 
 
-def _back(geometry: Geometry, row: int) -> tuple[Floats, tuple[int, ...]]:
+def _back(geometry: Geometry, row: int, slab: slice | None = None) -> tuple[Floats, tuple[int, ...]]:
+    """From the grid as read, or these slices of it, to the prepared one; and the shape of that grid or slices."""
     matrix = geometry.matrix[row]
     if not np.isfinite(matrix).all():
         raise Unreadable("its prepared slices are moments in time, which have no place in it")
-    return np.linalg.inv(matrix), tuple(geometry.shape[row].tolist())
+    back, (deep, high, wide) = np.linalg.inv(matrix), geometry.shape[row].tolist()
+    if slab is None:
+        return back, (deep, high, wide)
+    moved = np.eye(4)
+    moved[2, 3] = slab.start
+    return back @ moved, (slab.stop - slab.start, high, wide)
 
 
 def _scores(scores: Array, back: Floats, shape: tuple[int, ...]) -> Floats:

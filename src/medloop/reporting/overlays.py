@@ -26,15 +26,16 @@ def overlay(image: Image, target: Target, found: Findings, truth: Findings) -> A
 
 def _enlarged(given: Findings, z: int, times: int) -> Findings:
     """One slice of it on a finer grid."""
-    mask = None if given.mask is None else _repeated(given.mask[z], times)[None]
+    mask, anomaly = (None if each is None else _repeated(each[z], times)[None] for each in (given.mask, given.anomaly))
+    given = replace(given, mask=mask, anomaly=anomaly)
     if given.boxes is None:
-        return replace(given, mask=mask)
+        return given
     boxes = np.asarray(given.boxes, np.float64).reshape(-1, 6)
     cut = (boxes[:, 0] <= z + 0.5) & (boxes[:, 3] >= z + 0.5)
     moved = boxes[cut] * [1, times, times, 1, times, times]
     moved[:, 0], moved[:, 3] = 0, 1
     classes, scores = (None if each is None else each[cut] for each in (given.box_classes, given.box_scores))
-    return replace(given, mask=mask, boxes=moved, box_classes=classes, box_scores=scores)
+    return replace(given, boxes=moved, box_classes=classes, box_scores=scores)
 
 
 def _repeated(plane: Array, times: int) -> Array:

@@ -1,4 +1,4 @@
-"""What a report shows of masks, boxes and measures: figures, the spread over cases, agreement, pictures, broken rules."""
+"""What a report shows of masks, boxes, measures and reconstructions: figures, their spread, agreement, pictures, broken rules."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ from medloop.reporting.parts import Figure, Tile
 from medloop.reporting.sheets import Picture
 from medloop.types import Array, Floats, Metric, Target, TargetKind
 
-_TITLES = {TargetKind.MASKS: "Outlines", TargetKind.BOXES: "Boxes", TargetKind.MEASURES: "Measures"}
+_TITLES = {
+    TargetKind.MASKS: "Outlines",
+    TargetKind.BOXES: "Boxes",
+    TargetKind.MEASURES: "Measures",
+    TargetKind.RECONSTRUCTION: "Anomaly",
+}
 _LEGENDS = {
     TargetKind.MASKS: "Filled: what the model found. Lines: what is true, each class in the same colour.",
     TargetKind.BOXES: "Full lines: what the model found, with its score. Dashed: what is true.",
     TargetKind.MEASURES: "",
+    TargetKind.RECONSTRUCTION: (
+        "Warm: what could be made up worst from what is around it, beginning where one voxel in ten of the training cases is, "
+        "full where one in ten thousand is. Lines: true masks, where they are known."
+    ),
 }
-_SPREAD = {TargetKind.MASKS: "dice", TargetKind.BOXES: "map50"}
+_SPREAD = {TargetKind.MASKS: "dice", TargetKind.BOXES: "map50", TargetKind.RECONSTRUCTION: "reconstruction_error"}
 _TOLD = {
     "dice": "Dice {}",
     "map50": "average precision {}",
@@ -29,6 +38,8 @@ _TOLD = {
     "hd95_px": "borders within {} px",
     "shown_sensitivity": "{} of the findings hit",
     "shown_false": "false alarms: {}",
+    "anomaly_auc": "AUC {} inside masks",
+    "reconstruction_error": "error {}",
 }
 """Figures of a single case that are written below its picture."""
 _IN_CURVE = re.compile(r"froc_(?!mean|1$)")
@@ -106,7 +117,7 @@ def _section(given: StructuredEvidence, number: int) -> Section:
     return Section(
         id=f"target-{number}",
         title=f"{_TITLES[given.target.kind]}: {words.headline(given.target).split(' ', 1)[1]}",
-        judged=f"On {len(given.names)} cases whose {given.target.name} are labelled.{unknown}",
+        judged=f"On {len(given.names)} cases{_labelled(given.target)}.{unknown}",
         overall=[_figure(name, given.figures[name]) for name in whole if not _IN_CURVE.match(name)],
         by_class=by_class,
         of_each="measure" if given.target.kind is TargetKind.MEASURES else "class",
@@ -123,6 +134,10 @@ def _section(given: StructuredEvidence, number: int) -> Section:
         violations=[(case, each.rule, each.value, each.allowed) for case, each in given.violations],
         answers=len(given.names) + given.unknown,
     )
+
+
+def _labelled(target: Target) -> str:
+    return "; it needs no labels" if target.kind is TargetKind.RECONSTRUCTION else f" whose {target.name} are labelled"
 
 
 def _figure(name: str, metric: Metric) -> Figure:
@@ -166,8 +181,8 @@ def _spread(given: StructuredEvidence, number: int) -> list[Chart]:
     if stem is None:
         return []
     names = {f"{stem}_{each}": each for each in given.target.classes} | {f"{stem}_whole": "the whole"}
-    if len(given.target.classes) == 1:
-        names = {stem: given.target.classes[0]}
+    if len(given.target.classes) < 2:
+        names = {stem: next(iter(given.target.classes), "all")}
     rows = [(title, given.by_case[name]) for name, title in names.items() if name in given.by_case]
     rows = [(title, values) for title, values in rows if np.isfinite(values).sum() >= _FEWEST]
     if not rows:

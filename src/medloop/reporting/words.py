@@ -73,8 +73,14 @@ STRUCTURED: Mapping[str, Term] = {
     "diameter_error_mm": Term("Error of the diameter (mm)", "How far off the longest diameter is, mean over what is found."),
     "icc": Term("Intraclass correlation", "Agreement of single measurements (absolute, two-way); 1 is perfect."),
     "diameter_error_px": Term("Error of the diameter (px)", "How far off the longest diameter is, mean over what is found."),
+    "anomaly_auc": Term(
+        "AUC of the anomaly map", "Chance that a voxel of a true mask is more unusual than one outside; 0.5 is luck."
+    ),
+    "reconstruction_error": Term(
+        "Error of the reconstruction", "How far hidden parts are from what was made up of them, in deviations of the image's grey."
+    ),
 }
-"""Figures of masks, boxes and measures."""
+"""Figures of masks, boxes, measures and reconstructions."""
 
 TILES: Mapping[TargetKind, tuple[str, ...]] = {
     TargetKind.BINARY: ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece"),
@@ -83,10 +89,21 @@ TILES: Mapping[TargetKind, tuple[str, ...]] = {
     TargetKind.NUMBER: ("mae", "rmse", "r2", "pearson", "bias", "spearman"),
     TargetKind.MASKS: ("dice", "dice_whole", "hd95_mm", "hd95_px", "surface_dice", "surface_dice_px"),
     TargetKind.BOXES: ("map50", "map", "froc_1", "shown_sensitivity", "diameter_error_mm", "diameter_error_px"),
+    TargetKind.RECONSTRUCTION: ("anomaly_auc", "reconstruction_error"),
 }
 _TOLD = 3
-_VERBS = {TargetKind.MASKS: "Outlining", TargetKind.BOXES: "Finding", TargetKind.MEASURES: "Measuring"}
-_THINGS = {TargetKind.MASKS: "kinds of tissue", TargetKind.BOXES: "kinds of findings", TargetKind.MEASURES: "sizes"}
+_VERBS = {
+    TargetKind.MASKS: "Outlining",
+    TargetKind.BOXES: "Finding",
+    TargetKind.MEASURES: "Measuring",
+    TargetKind.RECONSTRUCTION: "Marking",
+}
+_THINGS = {
+    TargetKind.MASKS: "kinds of tissue",
+    TargetKind.BOXES: "kinds of findings",
+    TargetKind.MEASURES: "sizes",
+    TargetKind.RECONSTRUCTION: "what training images did not show",
+}
 _UNITS = {"mae", "rmse", "bias", "limit_low", "limit_high", "shown_false"}
 _IN_UNITS = re.compile(r"(?<!surface_dice)_(mm|mm2|ml|px)(_|$)")
 
@@ -169,6 +186,8 @@ def structured_verdict(target: Target, figures: Mapping[str, Metric]) -> str:
     """How well masks, boxes or measures are found, in one sentence."""
     if target.kind is TargetKind.MEASURES:
         return _verdict_of_measures(target, figures)
+    if target.kind is TargetKind.RECONSTRUCTION:
+        return _verdict_of_anomaly(figures)
     name = next((each for each in TILES[target.kind] if each in figures), "")
     main = figures.get(name, Metric(None))
     if main.value is None:
@@ -180,6 +199,18 @@ def structured_verdict(target: Target, figures: Mapping[str, Metric]) -> str:
     told = f"Its boxes reach an average precision of {main.value:.3f}{between}"
     more = f"; with one false alarm a case it finds {100 * hits.value:.0f} of 100 findings" if hits.value is not None else ""
     return f"{told}{more}."
+
+
+def _verdict_of_anomaly(figures: Mapping[str, Metric]) -> str:
+    """How well the unusual tells what is outlined, or else how far off the made-up image is."""
+    told, error = (figures.get(name, Metric(None)) for name in ("anomaly_auc", "reconstruction_error"))
+    if told.value is not None:
+        between = _between("anomaly_auc", told)
+        return f"Its anomaly map tells what is outlined from the rest with an AUC of {told.value:.3f}{between}."
+    if error.value is None:
+        return "No image could be made up again."
+    between = _between("reconstruction_error", error)
+    return f"What it makes up of hidden parts is off by {error.value:.3f} deviations of the image's grey{between}."
 
 
 def _verdict_of_measures(target: Target, figures: Mapping[str, Metric]) -> str:

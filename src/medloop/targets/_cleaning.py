@@ -79,13 +79,13 @@ def clean_slabs(
     ``look``: a few slices to their scores ``(K + 1, z, Y, X)``; it is asked again for those with parts that are too small.
     """
     mask = np.empty(tuple(shape), np.uint8)
-    for slab in _slabs(mask):
+    for slab in slabs(mask):
         mask[slab] = np.argmax(_strength(look(slab), cleaning.thresholds), axis=0)
     for k, smallest in enumerate(cleaning.smallest, 1):
         if smallest > 1 and (mask == k).any():
             labels, voxels = parts(mask == k)
             small = (voxels < smallest)[labels] & (labels > 0)
-            for slab in _slabs(mask):
+            for slab in slabs(mask):
                 if (there := small[slab]).any():
                     mask[slab][there] = _rival(_strength(look(slab)[:, there], cleaning.thresholds), k)[0]
     for k, neck in enumerate(cleaning.necks, 1):
@@ -192,7 +192,7 @@ def _by_threshold(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, k: i
     for scores, truth in cases:
         side = len(scores)
         counts = np.zeros((_LEVELS + 1) * side * side, np.int64)
-        for slab in _slabs(truth):
+        for slab in slabs(truth):
             judged = truth[slab] != UNKNOWN
             seen = scores[:, slab][:, judged]
             rival, share = _rival(_strength(seen, cleaning.thresholds), k, own=seen[k])
@@ -230,12 +230,12 @@ def _moved(counts: Integers, k: int) -> Integers:
 def _winners(scores: Array, thresholds: tuple[float, ...]) -> NDArray[np.uint8]:
     """The class ``(Z, Y, X)`` that wins each voxel, before parts are looked at."""
     mask = np.empty(scores.shape[1:], np.uint8)
-    for slab in _slabs(mask):
+    for slab in slabs(mask):
         mask[slab] = np.argmax(_strength(scores[:, slab], thresholds), axis=0)
     return mask
 
 
-def _slabs(volume: Array) -> Iterator[slice]:
+def slabs(volume: Array) -> Iterator[slice]:
     """A few slices at a time, so that memory does not grow with the volume."""
     step = max(1, _BLOCK // max(1, volume[0].size))
     return (slice(start, min(start + step, len(volume))) for start in range(0, len(volume), step))

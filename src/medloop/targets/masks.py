@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medloop.targets._cleaning import Cleaning, clean, clean_slabs, learn_cleaning
+from medloop.targets._cleaning import Cleaning, clean, clean_slabs, learn_cleaning, slabs
 from medloop.targets._components import Instances, instances
 from medloop.targets._drawing import colour, contoured, filled
 from medloop.targets._mask_figures import MaskTally, compared, merit, metrics, rivals, tally
@@ -33,6 +33,7 @@ __all__ = [
     "picture",
     "quantised",
     "rivals",
+    "slabs",
     "slice_of",
     "tally",
 ]

@@ -7,28 +7,29 @@ voxel in ten, 2 by one in a hundred, 4 is the most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medloop.evaluation import intervals, overlap, weighted
-from medloop.types import UNKNOWN, Array, Floats, Integers, Json, Metric
+from medloop.evaluation import intervals, overlap
+from medloop.targets._drawing import contoured
+from medloop.types import UNKNOWN, Array, Findings, Floats, Integers, Json, Metric, SpacingMm, Target, TargetKind
 
-KIND = None
+KIND = TargetKind.RECONSTRUCTION
+TARGET = Target(KIND, (), KIND.value)
+BLOCK = 16
+"""Pixels a side of what is hidden at once, about."""
 MOST = 4.0
+STEP = 0.02
+"""Of the anomaly in maps that are kept or written."""
+ERROR, MEAN, HIGHEST = "reconstruction error", "mean anomaly", "highest anomaly"
+"""What is told of each case beside its measures."""
 _LEVELS = np.linspace(0, MOST, 41)
+_BINS = round(MOST / STEP) + 1
 _HOT = np.array((213, 94, 0), np.float32)
 _SHOWN_FROM = 1.0
-
-
-def blocks(count: int, grid: tuple[int, int], share: float, seed: int) -> NDArray[np.bool_]:
-    """What to hide of ``count`` images: ``(N, rows, columns)`` bool, in each the same number of blocks of a grid laid over it."""
-    cells = grid[0] * grid[1]
-    hidden = int(np.clip(round(share * cells), 1, max(1, cells - 1)))
-    order = np.random.default_rng(seed).random((count, cells)).argsort(axis=1)
-    return np.asarray((order < hidden).reshape(count, *grid))
 
 
 def quarters(grid: tuple[int, int]) -> NDArray[np.bool_]:
@@ -37,11 +38,35 @@ def quarters(grid: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(number == np.arange(4)[:, None, None])
 
 
-def noisy(pixels: Floats, deviation: float, seed: int) -> NDArray[np.float32]:
-    """``(N, ...)`` with Gaussian noise of this many standard deviations of each image, drawn from the seed."""
-    spread = pixels.reshape(len(pixels), -1).std(axis=1).reshape(-1, *(1,) * (pixels.ndim - 1))
-    noise = np.random.default_rng(seed).standard_normal(pixels.shape, np.float32)
-    return np.asarray(pixels + deviation * spread * noise, np.float32)
+def grey(pixels: Array) -> NDArray[np.float32]:
+    """``(n, C, [Z,] Y, X)`` to ``(n, [Z,] Y, X)``: the mean of the channels, in units of the image's mean and deviation."""
+    values = pixels.mean(axis=1, dtype=np.float32)
+    inner = tuple(range(1, values.ndim))
+    return np.asarray((values - values.mean(axis=inner, keepdims=True)) / (values.std(axis=inner, keepdims=True) + 1), np.float32)
+
+
+def hide(pixels: Array, hidden: NDArray[np.bool_]) -> Array:
+    """Images ``(n, C, [Z,] Y, X)`` with their mean where ``hidden`` ``(Y, X)``, as networks saw them while they learnt."""
+    mean = pixels.mean(axis=tuple(range(2, pixels.ndim)), keepdims=True, dtype=np.float64)
+    return np.where(hidden, mean.astype(pixels.dtype), pixels)
+
+
+def errors(make_up: Callable[[Array], Floats], pixels: Array) -> NDArray[np.float32]:
+    """How far images ``(n, C, [Z,] Y, X)`` are from what is made up of each block while it is hidden: ``(n, 1, [Z,] Y, X)``,
+    absolute, in units of `grey`.
+
+    ``make_up``: images to the `grey` of them ``(n, 1, [Z,] y, x)`` that a network believes in. Means of its cells are compared.
+    """
+    high, wide = pixels.shape[-2:]
+    truth = grey(pixels)[:, None]
+    total: Floats = np.zeros(1, np.float32)
+    for blocks in quarters((-(-high // BLOCK), -(-wide // BLOCK))):
+        hidden = _spread(blocks, (high, wide))
+        said = make_up(hide(pixels, hidden))
+        share = _pooled(hidden.astype(np.float32), said.shape[-2:])
+        there = _pooled(np.where(hidden, truth, 0), said.shape[-2:]) / np.maximum(share, 1e-6)
+        total = total + np.abs(said - there) * share
+    return _pooled(total, (high, wide))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +85,17 @@ class Typical:
         return Typical(tuple(float(each) for each in content["errors"]))
 
 
-def learn_typical(errors: Iterable[Floats]) -> Typical:
-    """From the errors ``(Z, Y, X)`` of training cases, one at a time: the mean over cases of each case's quantiles."""
-    total, count = np.zeros(len(_LEVELS)), 0
-    for each in errors:
-        total, count = total + np.quantile(each, 1 - 10**-_LEVELS), count + 1
-    if not count:
+def levels(errors: Floats) -> Floats:
+    """Of one case's errors: ``(41,)``, at most so large in all voxels but a share of ``10 ** -(i / 10)``."""
+    return np.asarray(np.quantile(errors, 1 - 10**-_LEVELS), np.float64)
+
+
+def learn_typical(told: Iterable[Floats]) -> Typical:
+    """From the `levels` of training cases: their mean."""
+    rows = list(told)
+    if not rows:
         raise ValueError("no cases to learn errors from")
-    return Typical(tuple(np.maximum.accumulate(total / count).tolist()))
+    return Typical(tuple(np.maximum.accumulate(np.mean(rows, axis=0)).tolist()))
 
 
 def decode(errors: Floats, typical: Typical) -> NDArray[np.float32]:
@@ -75,39 +103,80 @@ def decode(errors: Floats, typical: Typical) -> NDArray[np.float32]:
     return np.asarray(np.interp(errors, typical.errors, _LEVELS), np.float32)
 
 
+def quantised(anomaly: Floats) -> NDArray[np.uint8]:
+    """An anomaly map in steps of `STEP`."""
+    return np.asarray(np.rint(np.clip(anomaly, 0, MOST) / STEP), np.uint8)
+
+
+def summary(errors: Floats, anomaly: NDArray[np.uint8]) -> dict[str, float]:
+    """What is told of one case: `ERROR`, absolute, and of its map `MEAN` and `HIGHEST`."""
+    told = anomaly.mean(dtype=np.float64), anomaly.max(initial=0)
+    return {ERROR: float(errors.mean(dtype=np.float64)), MEAN: STEP * float(told[0]), HIGHEST: STEP * float(told[1])}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReconstructionTally:
-    """Of one case: mean absolute ``error``; ``inside`` and ``outside``: voxels of a true mask, and others, by their anomaly
-    ``(41,)``."""
+    """Of one case: mean absolute ``error`` and ``mean`` anomaly, NaN where nothing was made up; ``inside`` and ``outside``: voxels
+    of a true mask, and others, by their anomaly in steps."""
 
     error: float
+    mean: float
     inside: Integers
     outside: Integers
 
 
-def tally(errors: Floats, anomaly: Floats, mask: Array | None = None) -> ReconstructionTally:
-    """What one case adds: errors and anomaly ``(Z, Y, X)``, and the mask of what is truly abnormal, where it is known."""
-    truth = np.full(errors.shape, UNKNOWN) if mask is None else mask
-    level = np.searchsorted(_LEVELS, anomaly, side="right") - 1
-    count = [np.bincount(level[where], minlength=len(_LEVELS)) for where in ((truth > 0) & (truth != UNKNOWN), truth == 0)]
-    return ReconstructionTally(float(errors.mean(dtype=np.float64)), *count)
+def tally(target: Target, found: Findings, truth: Findings, spacing_mm: SpacingMm | None) -> ReconstructionTally:
+    """What one case adds; the mask of ``truth`` says what is truly abnormal, as far as it is known."""
+    del target, spacing_mm
+    error, mean = (found.measures.get(name, float("nan")) for name in (ERROR, MEAN))
+    nothing = np.zeros(_BINS, np.int64)
+    if found.anomaly is None or truth.mask is None:
+        return ReconstructionTally(error, mean, nothing, nothing)
+    where = (truth.mask > 0) & (truth.mask != UNKNOWN), truth.mask == 0
+    return ReconstructionTally(error, mean, *(np.bincount(found.anomaly[each], minlength=_BINS) for each in where))
 
 
-def metrics(tallies: Sequence[ReconstructionTally], patients: Integers, seed: int = 0) -> dict[str, Metric]:
+def merit(tally: ReconstructionTally) -> float:
+    """The less unusual the better."""
+    return -tally.mean
+
+
+def metrics(target: Target, tallies: Sequence[ReconstructionTally], patients: Integers, seed: int = 0) -> dict[str, Metric]:
     """``reconstruction_error``: mean absolute; ``anomaly_auc``: how well the map tells voxels inside true masks from others, by
     case."""
+    del target
     aucs = np.array([_auc(each.inside, each.outside) for each in tallies])
     parts = {
-        "reconstruction_error": weighted.mean(np.array([each.error for each in tallies])),
+        "reconstruction_error": overlap.known_mean(np.array([each.error for each in tallies])),
         "anomaly_auc": overlap.known_mean(aucs),
     }
-    return intervals.bootstrap(parts, patients, seed, {"anomaly_auc": "no case here has a mask of what is abnormal"})
+    reasons = {
+        "reconstruction_error": "no image here was made up again",
+        "anomaly_auc": "no case here has a mask of what is abnormal",
+    }
+    return intervals.bootstrap(parts, patients, seed, reasons)
 
 
-def picture(rgb: Array, anomaly: Floats) -> NDArray[np.uint8]:
+def slice_of(found: Findings, truth: Findings | None = None) -> int:
+    """The slice with most of what is shown; where nothing is shown, the most unusual one."""
+    del truth
+    if found.anomaly is None:
+        return 0
+    shown = np.maximum(found.anomaly * np.float32(STEP) - _SHOWN_FROM, 0).sum(axis=(1, 2))
+    return int((shown if shown.any() else found.anomaly.sum(axis=(1, 2))).argmax())
+
+
+def overlay(rgb: Array, anomaly: Floats) -> NDArray[np.uint8]:
     """``(Y, X, 3)`` uint8 with the anomaly ``(Y, X)`` laid over it: nothing below 1 (one voxel in ten), full from `MOST`."""
     cover = 0.8 * np.clip((anomaly - _SHOWN_FROM) / (MOST - _SHOWN_FROM), 0, 1)[..., None]
     return np.asarray(np.rint((1 - cover) * rgb + cover * _HOT), np.uint8)
+
+
+def picture(rgb: Array, target: Target, found: Findings, truth: Findings | None = None, z: int = 0) -> NDArray[np.uint8]:
+    """The slice ``z``: the anomaly laid over it, true masks as contours."""
+    del target
+    drawn = np.array(rgb, np.uint8) if found.anomaly is None else overlay(rgb, found.anomaly[z] * np.float32(STEP))
+    return drawn if truth is None or truth.mask is None else contoured(drawn, truth.mask[z])
 
 
 def _auc(inside: Integers, outside: Integers) -> float:
@@ -115,3 +184,21 @@ def _auc(inside: Integers, outside: Integers) -> float:
     pairs = float(inside.sum()) * float(outside.sum())
     below = np.cumsum(outside) - outside / 2
     return float(inside @ below) / pairs if pairs else float("nan")
+
+
+def _spread(blocks: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Blocks ``(rows, columns)`` laid over an image ``(Y, X)``, as `medloop.networks.heads.reconstruction.hide` lays them."""
+    rows, columns = (np.arange(side) * count // side for side, count in zip(shape, blocks.shape, strict=True))
+    return blocks[np.ix_(rows, columns)]
+
+
+def _pooled(values: Floats, size: Sequence[int]) -> NDArray[np.float32]:
+    """``(..., Y, X)`` to the means of ``size`` cells, as torch's adaptive pooling takes them."""
+    for axis, count in zip((-2, -1), size, strict=True):
+        side = values.shape[axis]
+        low, high = np.arange(count) * side // count, -(-np.arange(1, count + 1) * side // count)
+        sums = np.cumsum(values, axis=axis, dtype=np.float64)
+        before = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis=axis)
+        width = (high - low).reshape([-1, 1] if axis == -2 else [-1])
+        values = (before.take(high, axis) - before.take(low, axis)) / width
+    return np.asarray(values, np.float32)

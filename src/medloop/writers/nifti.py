@@ -1,4 +1,4 @@
-"""Masks of volumes as NIfTI-1 (Cox et al. 2004), on the grid of their images."""
+"""Masks and maps of volumes as NIfTI-1 (Cox et al. 2004), on the grid of their images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from medloop.types import Array, SpacingMm
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SCANNER, _UNPLACED = 1, 0
-_LABELS = 1002
-"""Intent NIFTI_INTENT_LABEL: values are names of regions."""
+_LABELS, _MAP = 1002, 1001
+"""Intents: NIFTI_INTENT_LABEL, values are names of regions; NIFTI_INTENT_ESTIMATE, they are an estimate."""
 
 
 def mask_bytes(
@@ -32,11 +32,24 @@ def mask_bytes(
     if mask.ndim != 3:
         raise ValueError("a mask of a volume has three axes")
     told = mask if values is None else np.asarray(values, np.min_scalar_type(max(values)))[mask]
+    return _bytes(told, affine_lps, spacing_mm, _LABELS)
+
+
+def map_bytes(steps: NDArray[np.uint8], step: float, affine_lps: Array | None = None, spacing_mm: SpacingMm | None = None) -> bytes:
+    """The same of a map ``(Z, Y, X)`` of measurements in steps of ``step``: readers of NIfTI see ``step * steps``."""
+    if steps.ndim != 3:
+        raise ValueError("a map of a volume has three axes")
+    return _bytes(steps, affine_lps, spacing_mm, _MAP, step)
+
+
+def _bytes(told: Array, affine_lps: Array | None, spacing_mm: SpacingMm | None, intent: int, step: float | None = None) -> bytes:
     affine = None if affine_lps is None else _LPS_TO_RAS @ np.asarray(affine_lps, np.float64)
     image = nibabel.Nifti1Image(np.ascontiguousarray(told.transpose(2, 1, 0)), affine)
     header = image.header
     header.set_xyzt_units("mm")
-    header.set_intent(_LABELS)
+    header.set_intent(intent)
+    if step is not None:
+        header.set_slope_inter(step, 0)
     if affine is None and spacing_mm is not None:
         header.set_zooms(spacing_mm[::-1])
     code = _UNPLACED if affine is None else _SCANNER

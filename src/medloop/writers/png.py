@@ -1,4 +1,4 @@
-"""Masks of flat pictures as PNG (ISO/IEC 15948): one byte a pixel."""
+"""Masks and maps of flat pictures as PNG (ISO/IEC 15948): one byte a pixel."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ def mask_bytes(mask: NDArray[np.uint8], values: Sequence[int] | None = None) -> 
         picture = Pillow.fromarray(np.ascontiguousarray(mask, dtype=np.uint8)).convert("P")
         picture.putdata(mask.ravel())
         picture.putpalette(_palette())
+    return _bytes(picture)
+
+
+def map_bytes(steps: NDArray[np.uint8]) -> bytes:
+    """A PNG of a map ``(Y, X)`` as greys."""
+    if steps.ndim != 2:
+        raise ValueError("a PNG is flat")
+    return _bytes(Pillow.fromarray(steps))
+
+
+def _bytes(picture: Pillow.Image) -> bytes:
     out = io.BytesIO()
     picture.save(out, "PNG", optimize=True)
     return out.getvalue()

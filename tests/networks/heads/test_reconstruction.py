@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from medloop.networks.heads import reconstruction
-from medloop.networks.heads.reconstruction import grey, hide, quarters
+from medloop.networks.heads.reconstruction import grey, hide
+from medloop.targets import reconstruction as without_torch
 
 
 def _pixels(*shape):
@@ -46,7 +48,24 @@ def test_only_what_was_hidden_costs(shape):
     assert float(reconstruction.loss(outputs, torch.full(shape, torch.nan)).detach()) == 0
 
 
-def test_quarters_hide_everything_once():
-    found = quarters(5, 6)
-    assert torch.equal(found.sum(dim=0), torch.ones(5, 6, dtype=torch.int64))
-    assert int(found.flatten(1).sum(dim=1).min()) >= 4
+@pytest.mark.parametrize("shape", [(2, 3, 32, 40), (2, 1, 3, 28, 37)])
+def test_a_model_is_asked_as_it_learnt(shape):
+    """What is hidden of an image to predict its anomaly is what was hidden of it while it was learnt."""
+    pixels, (high, wide) = _pixels(*shape), shape[-2:]
+    for blocks in without_torch.quarters((-(-high // 16), -(-wide // 16))):
+        shown, truth = hide(pixels, torch.from_numpy(blocks).expand(2, *blocks.shape))
+        hidden = without_torch._spread(blocks, (high, wide))
+        assert torch.equal(torch.from_numpy(without_torch.hide(pixels.numpy(), hidden)), shown)
+        assert torch.equal(torch.from_numpy(hidden).expand(truth.shape), torch.isfinite(truth))
+    assert torch.allclose(torch.from_numpy(without_torch.grey(pixels.numpy())), grey(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(7, 10), (28, 37), (33, 50)])
+def test_errors_are_what_the_loss_counts(size):
+    pixels, said = _pixels(2, 1, 28, 37), torch.zeros(2, 1, *size)
+    blocks = torch.from_numpy(without_torch.quarters((2, 3)))
+    costs = [float(reconstruction.loss(said, hide(pixels, each.expand(2, 2, 3))[1])) for each in blocks]
+    found = without_torch.errors(lambda shown: np.zeros((len(shown), 1, *size), np.float32), pixels.numpy())
+    assert found.shape == (2, 1, 28, 37)
+    weights = np.array([without_torch._spread(each.numpy(), (28, 37)).mean() for each in blocks])
+    assert found.mean() == pytest.approx(float(np.dot(weights, costs)), rel=0.1)

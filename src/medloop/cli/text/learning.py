@@ -11,7 +11,7 @@ from medloop.types import Metric
 
 _FIRST = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ece", "log_loss", "mae", "rmse", "r2")
 _STRUCTURED = re.compile(
-    r"(dice|hd95_mm|hd95_px|surface_dice|map50|map|froc_1|shown_false|diameter_error_mm|diameter_error_px|mae)(_.+)?"
+    r"(dice|hd95_mm|hd95_px|surface_dice|map50|map|froc_1|shown_false|diameter_error_mm|diameter_error_px|mae|anomaly_auc|reconstruction_error)(_.+)?"
 )
 _STUDIES = 12
 """Studies that the demo shows."""
@@ -93,6 +93,7 @@ def _(result: r.PredictResult) -> str:
     places = {
         "Predictions": result.out,
         "Masks": result.masks,
+        "Anomaly maps": result.anomaly,
         "Boxes": result.boxes,
         "Measures": result.measures,
         "Explanations": result.explained,
@@ -200,7 +201,7 @@ def _times(count: int) -> str:
 def _figures(test: dict[str, Metric]) -> list[str]:
     names = [name for name in _FIRST if name in test]
     further = [name for name in test if name not in names and _STRUCTURED.fullmatch(name) and test[name].value is not None]
-    names += [name for name in further if name.startswith(("dice", "map50"))] or further
+    names += [name for name in further if name.startswith(("dice", "map50", "anomaly_auc"))] or further
     names = names[:_MOST]
     wide = max([18, *map(len, names)])
     return [f"  {name.replace('_', ' '):{wide}} {_metric(test[name])}" for name in names]

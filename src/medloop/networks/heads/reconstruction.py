@@ -50,12 +50,6 @@ def grey(pixels: torch.Tensor) -> torch.Tensor:
     return (values - mean.reshape(over)) / (deviation.reshape(over) + 1)
 
 
-def quarters(rows: int, columns: int) -> torch.Tensor:
-    """Four grids ``(4, rows, columns)`` bool that together hide every block once: for an answer everywhere, in four passes."""
-    number = torch.arange(rows)[:, None] % 2 * 2 + torch.arange(columns) % 2
-    return number == torch.arange(4)[:, None, None]
-
-
 def loss(outputs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Mean absolute error over what was hidden.
 
