@@ -74,7 +74,8 @@ def correct(opened: Store, row: StudyRow, mask: np.ndarray) -> None:
 def marked(loop: Loop, got: RetrainResult) -> None:
     """The check: every answer of the challenger breaks the champion's rule, and is marked, though its recipe has no rules."""
     assert not [each for each in got.learn.warnings if "not held against" in each]
-    asked = PredictRequest(model=got.learn.model, src=str(loop.recipe.with_name("cells")), images="*.bmp", workers=0)
+    src, out = loop.recipe.with_name("cells"), loop.workspace.root / got.name / "said.csv"
+    asked = PredictRequest(model=got.learn.model, src=str(src), images="*.bmp", out=str(out), workers=0)
     assert predict(loop.workspace, asked).violations == COUNT
 
 
