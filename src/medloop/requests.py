@@ -931,6 +931,9 @@ class AgreementResult:
     """Every two readers ``a`` and ``b``: Cohen's kappa, and the share ``agreed``."""
     all: dict[str, Json]
     """All readers of cases that more than one read: Fleiss' kappa."""
+    drawn: list[dict[str, Json]]
+    """Every two readers who drew in the same cases, by ``target``: ``figure`` (``dice`` of outlines, ``iou`` of boxes), ``cases``,
+    ``value`` with ``low``, ``high`` and ``reason``, and the same of each of its ``classes``."""
     shown: dict[str, Json]
     """Readers and model where the proposal was shown."""
     blind: dict[str, Json]
