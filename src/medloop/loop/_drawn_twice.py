@@ -113,7 +113,7 @@ def _alike(records: Store, row: StudyRow, pair: _Pair) -> dict[str, float] | Non
         one, two = (truth_of(known, at, row.name) or Findings(row.name) for at in range(2))
     except Unreadable:
         return None
-    if np.shape(one.mask) != np.shape(two.mask):
+    if one.mask is not None and two.mask is not None and one.mask.shape != two.mask.shape:
         return None
     return dict(zip(names, _figures(one, two, len(names)).tolist(), strict=True))
 
