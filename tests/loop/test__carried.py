@@ -34,11 +34,6 @@ unit = "cm"
 OWN = '[[rule]]\nname = "one liver"\ncount = "liver"\nat_most = 1\n'
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "w")
-
-
 def asked(home: Workspace, targets: str, recipe: str | None = None) -> LearnRequest:
     return LearnRequest(src=str(home.root), targets=targets, recipe=recipe)
 
