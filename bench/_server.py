@@ -49,12 +49,12 @@ class Served:
         return self.process.wait(PATIENCE_S)
 
 
-def until(happened: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-    """Wait until it happened."""
+def until(happened: Callable[[], object], patience_s: float = PATIENCE_S, every_s: float = 0.05) -> None:
+    """Wait until it happened, looking every so often."""
     limit = time.monotonic() + patience_s
     while not happened():
         assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 @contextmanager

@@ -2,25 +2,32 @@
 
 Scores are normal within each class and correlated between the models; each model decides where sensitivity and specificity are
 equal. Classes of 30 cases can veto, as in the product. Beside it: whoever has the higher AUC wins.
+
+Of outlines the Dice of a case is drawn: normal on the logit scale, correlated between the models, and 0 where nothing is found, so
+that it is as skewed as in life. Beside it: whoever has the higher mean wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 from bench.core import Row
 from medloop.evaluation import gate
 from medloop.evaluation.comparison import Side
-from medloop.evaluation.gate import Decision, Rules, Trial
+from medloop.evaluation.gate import Decision, Drawn, Rules, Trial
 from medloop.types import Floats, Target, TargetKind
 
 TARGET = Target(TargetKind.BINARY, ("well", "sick"))
+OUTLINES = Target(TargetKind.MASKS, ("lesion",), "masks")
 ROUNDS, SEED = 1000, 0
 _LIVES = 200
+_SPREAD = 0.8
+"""Standard deviation of a case's Dice on the logit scale: about 0.12 around 0.8."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,28 @@ class Setting:
         return (
             f"AUC {self.champion:.2f} to {self.challenger:.2f}, {self.cases} cases ({100 * self.positive:.0f} % positive"
             f"{several}{sites}), correlation {self.correlation}, look {self.look}"
+        )
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """``champion``, ``challenger``: mean Dice of a case. ``missed``: share of cases in which a model finds nothing. The rest as in
+    `Setting`."""
+
+    champion: float = 0.80
+    challenger: float = 0.80
+    cases: int = 200
+    correlation: float = 0.8
+    missed: float = 0.03
+    look: int = 1
+    pictures: int = 1
+
+    def __str__(self) -> str:
+        """The setting in words."""
+        several = f", {self.pictures} pictures a patient" if self.pictures > 1 else ""
+        return (
+            f"Dice {self.champion:.2f} to {self.challenger:.2f}, {self.cases} cases ({100 * self.missed:.0f} % missed{several}), "
+            f"correlation {self.correlation}, look {self.look}"
         )
 
 
@@ -73,22 +102,41 @@ _BETTER = [
     replace(BETTER, look=2),
     replace(BETTER, look=2, cases=2000),
 ]
+_SAME_DICE = [
+    Outlines(),
+    Outlines(cases=30),
+    Outlines(cases=1000),
+    Outlines(champion=0.60, challenger=0.60, missed=0.2),
+    Outlines(correlation=0.5),
+    Outlines(pictures=4),
+    Outlines(look=2),
+]
+_BETTER_DICE = [
+    Outlines(challenger=0.84),
+    Outlines(challenger=0.82),
+    Outlines(challenger=0.82, cases=500),
+    Outlines(challenger=0.82, cases=1000),
+    Outlines(champion=0.60, challenger=0.62, missed=0.2, cases=500),
+    Outlines(challenger=0.82, correlation=0.5),
+    Outlines(challenger=0.82, pictures=4),
+    Outlines(challenger=0.82, look=2),
+]
 
 
 def rows() -> Iterator[Row]:
-    """The two promised shares, a table of other settings, and the whole life of a test set."""
+    """The two promised shares, tables of other settings and of outlines, and the whole life of a test set."""
     yield _row("false promotions kept out", Setting(), kept_out=True)
     yield _row("true promotions", BETTER, kept_out=False)
-    for setting in _SAME:
-        yield _row(f"kept out, no better: {setting}", setting, kept_out=True)
-    for setting in _BETTER:
-        yield _row(f"promoted, better: {setting}", setting, kept_out=False)
+    for same in (*_SAME, *_SAME_DICE):
+        yield _row(f"kept out, no better: {same}", same, kept_out=True)
+    for better in (*_BETTER, *_BETTER_DICE):
+        yield _row(f"promoted, better: {better}", better, kept_out=False)
     yield _lives()
 
 
-def _row(what: str, setting: Setting, *, kept_out: bool) -> Row:
-    draw = np.random.default_rng(SEED)
-    verdicts = [gate.judge(trial(setting, draw)) for _ in range(ROUNDS)]
+def _row(what: str, setting: Setting | Outlines, *, kept_out: bool) -> Row:
+    draw, outlined = np.random.default_rng(SEED), isinstance(setting, Outlines)
+    verdicts = [gate.judge(drawn(setting, draw) if outlined else trial(setting, draw)) for _ in range(ROUNDS)]
     promoted = float(np.mean([each.decision is Decision.PROMOTED for each in verdicts]))
     person = float(np.mean([each.decision is Decision.NEEDS_PERSON for each in verdicts]))
     higher = float(np.mean([each.gain is not None and each.gain.difference > 0 for each in verdicts]))
@@ -98,7 +146,7 @@ def _row(what: str, setting: Setting, *, kept_out: bool) -> Row:
         what=what,
         figure=share,
         unit="share",
-        baseline="whoever has the higher AUC wins",
+        baseline=f"whoever has the higher {'mean Dice' if outlined else 'AUC'} wins",
         baseline_figure=beside,
         ratio=share,
         seeds=[SEED],
@@ -149,6 +197,33 @@ def trial(setting: Setting, draw: np.random.Generator) -> Trial:
         attributes=[{"site": str(patient % setting.sites)} for patient in patients] if setting.sites else (),
         look=setting.look,
     )
+
+
+def drawn(setting: Outlines, draw: np.random.Generator) -> Drawn:
+    """One pair of models that outline, on one test set."""
+    count = setting.cases // setting.pictures
+    common, hard = (_standard(draw, count, setting.pictures) for _ in range(2))
+    sides = []
+    for mean in (setting.champion, setting.challenger):
+        quality, luck = (_shared(each, setting, draw) for each in (common, hard))
+        found = special.expit(_centre(mean, setting.missed) + _SPREAD * quality)
+        dice = np.where(luck < stats.norm.ppf(setting.missed), 0.0, found)
+        sides.append(np.stack([dice, dice], axis=1))
+    patients = np.repeat(np.arange(count), setting.pictures)
+    return Drawn(target=OUTLINES, champion=sides[0], challenger=sides[1], patients=patients, look=setting.look)
+
+
+def _shared(common: Floats, setting: Outlines, draw: np.random.Generator) -> Floats:
+    """Standard normal numbers, correlated with the common ones."""
+    own = _standard(draw, setting.cases // setting.pictures, setting.pictures)
+    return np.asarray(np.sqrt(setting.correlation) * common + np.sqrt(1 - setting.correlation) * own)
+
+
+@cache
+def _centre(mean: float, missed: float) -> float:
+    """Where the middle case lies on the logit scale, so that all cases have this mean."""
+    nodes = _SPREAD * stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+    return float(optimize.brentq(lambda at: (1 - missed) * special.expit(at + nodes).mean() - mean, -10, 20))
 
 
 def _standard(draw: np.random.Generator, count: int, pictures: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,26 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from medloop import store
+from medloop.loop._messages import QUEUE
 from medloop.samples import phantom_ct
+from medloop.store import Store
+from medloop.workspace import Workspace
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace of a test's own, whose jobs wait in it whatever the environment says."""
+    monkeypatch.setenv(QUEUE, "")
+    return Workspace(tmp_path / "w")
+
+
+@pytest.fixture
+def opened(home: Workspace) -> Iterator[Store]:
+    """Its store."""
+    made = store.open(home.root)
+    yield made
+    made.close()
 
 
 @dataclass(frozen=True)

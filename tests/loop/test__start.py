@@ -16,11 +16,6 @@ from medloop.workspace import Workspace
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "w")
-
-
-@pytest.fixture
 def weights(tmp_path: Path) -> Path:
     path = tmp_path / "net.safetensors"
     path.write_bytes(b"weights of a network")

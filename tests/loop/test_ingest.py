@@ -18,10 +18,12 @@ import pytest
 from medloop import readers, store
 from medloop.loop import _draws
 from medloop.loop import ingest as ingesting
+from medloop.loop._stored import case_of
 from medloop.loop.ingest import ingest, ingest_files, watch
 from medloop.requests import IngestRequest
 from medloop.samples import phantom_ct
 from medloop.store import Store, arrivals, audit, labels, settings, studies
+from medloop.store.records import APART
 from medloop.store.studies import Filter
 from medloop.workspace import Workspace
 from tests.loop.command import Command
@@ -234,6 +236,15 @@ def test_a_series_that_comes_in_parts_is_put_together(phantom: Path, records: St
     assert arrivals.settle(records, 3600, "clock") == []
     assert arrivals.settle(records, 0, "clock") == second.fresh
     assert studies.get(records, second.fresh[0]).state == "ready"
+
+
+def test_series_of_one_name_are_told_apart(phantom: Path, records: Store) -> None:
+    take(records, phantom / "images")
+    rows = every(records)
+    assert all(row.series.startswith("Abdomen ") and row.series.endswith(row.day) for row in rows)
+    assert len({row.series for row in rows}) > 1
+    assert not [row.series for row in rows if row.patient in row.series]
+    assert not {name for row in rows for name, _ in case_of(row).attributes} & set(APART), "what tells them apart is no subgroup"
 
 
 def test_the_wait_begins_anew_when_files_come_again(few: Source, records: Store) -> None:

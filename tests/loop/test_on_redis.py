@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,17 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from medloop import store
+from bench._server import until
 from medloop.errors import InputError
 from medloop.loop import jobs as work
-from medloop.loop._messages import QUEUE, BadMessage, messages
+from medloop.loop._messages import BadMessage, messages
 from medloop.loop.worker import worker
 from medloop.requests import WorkerRequest
 from medloop.store import Store, audit, jobs, studies
 from medloop.workspace import Workspace
 from tests.redis_server import Server, server
 
-PATIENCE_S = 60.0
 MANY = 80
 
 
@@ -36,19 +34,6 @@ def redis() -> Iterator[Server]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setenv(QUEUE, "")
-    return Workspace(tmp_path / "w")
-
-
-@pytest.fixture
-def opened(home: Workspace) -> Iterator[Store]:
-    made = store.open(home.root)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -56,13 +41,6 @@ def pictures(tmp_path: Path) -> Path:
     for number in range(MANY):
         Pillow.fromarray(rng.integers(0, 255, (24, 24), dtype=np.uint8)).save(folder / f"{number}.png")
     return folder
-
-
-def until(happened: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("by", ["url", "unix"])
@@ -88,7 +66,7 @@ def test_a_job_survives_a_worker_that_is_killed(redis: Server, home: Workspace, 
         assert queue.waiting() == 1
         command = [sys.executable, "-m", "medloop", "worker", "--queue", redis.url, "--workspace", str(home.root)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
-            until(lambda: sum(studies.counts(opened).values()) > 0)
+            until(lambda: sum(studies.counts(opened).values()) > 0, every_s=0.005)
             os.kill(first.pid, signal.SIGKILL)
         assert jobs.get(opened, row.id).state == "running"
         assert queue.waiting() == 0

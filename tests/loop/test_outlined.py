@@ -12,19 +12,21 @@ from PIL import Image as Pillow
 
 from medloop import families, store
 from medloop.loop import _frozen, _stored, findings
+from medloop.loop import retrain as retraining
 from medloop.loop._learnt import read_learnt
 from medloop.loop.ingest import ingest
+from medloop.loop.predict import predict
 from medloop.loop.promote import promote
 from medloop.loop.propose import propose
 from medloop.loop.retrain import retrain
-from medloop.requests import IngestRequest, PromoteRequest, ProposeRequest, RetrainRequest
+from medloop.requests import IngestRequest, PredictRequest, PromoteRequest, ProposeRequest, RetrainRequest, RetrainResult
 from medloop.store import Store, audit, labels, models, proposals, reviews, settings, studies
 from medloop.store.records import LabelRow, ReviewRow, StudyRow
 from medloop.store.studies import Filter
 from medloop.types import TargetKind
 from medloop.workspace import Workspace
 from medloop.writers import png
-from tests.loop.test_structured import RECIPE, write_cells
+from tests.loop.test_structured import RECIPE, RULES, write_cells
 
 COUNT, DRAWN = 48, 36
 """Cells, and how many have a mask beside them when they come."""
@@ -69,12 +71,21 @@ def correct(opened: Store, row: StudyRow, mask: np.ndarray) -> None:
     reviews.commit(opened, said)
 
 
+def marked(loop: Loop, got: RetrainResult) -> None:
+    """The check: every answer of the challenger breaks the champion's rule, and is marked, though its recipe has no rules."""
+    assert not [each for each in got.learn.warnings if "not held against" in each]
+    src, out = loop.recipe.with_name("cells"), loop.workspace.root / got.name / "said.csv"
+    asked = PredictRequest(model=got.learn.model, src=str(src), images="*.bmp", out=str(out), workers=0)
+    assert predict(loop.workspace, asked).violations == COUNT
+
+
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     root = tmp_path_factory.mktemp("outlined")
     truth = cells(root / "cells")
-    for name, epochs in (("weak", 1), ("quick", 6)):
+    for name, epochs in (("bare", 1), ("quick", 6)):
         (root / f"{name}.toml").write_text(RECIPE.replace("epochs = 5", f"epochs = {epochs}"))
+    (root / "weak.toml").write_text(f"{(root / 'bare.toml').read_text()}rules = '''{RULES}'''\n")
     workspace = Workspace(root / "w")
     opened = store.open(workspace.root)
     settings.put(opened, {"test_share": 0.4}, "test")
@@ -117,6 +128,7 @@ def test_the_challenger_learns_from_what_a_reader_corrected_and_the_gate_lets_it
     judged = _frozen.frozen_cases(loop.opened, families.load(loop.workspace.root / row.path / "model").target)
     assert len(judged) >= 10
     assert got.labels == {"imported": DRAWN - len(judged), "human-after-ai": len(loop.corrected)}
+    marked(loop, got)
     seen = read_learnt(loop.workspace.root / row.path / "model").pictures
     assert seen & loop.pictures(loop.corrected)
     assert not seen & loop.pictures([*frozen, *loop.accepted])
@@ -154,3 +166,11 @@ def test_the_check_sees_outlines_of_a_model(loop: Loop, monkeypatch: pytest.Monk
     labels.append(loop.opened, LabelRow(case_id=number, value=value, target="masks", provenance="ai-only"), "model")
     monkeypatch.setattr(labels, "TRUTH", ("human", "human-after-ai", "imported", "ai-only"))
     assert len(_stored.gathered(loop.opened).labelled.cases) == before + 1
+
+
+def test_the_check_sees_that_rules_are_lost(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guarantee is broken on purpose."""
+    monkeypatch.setattr(retraining, "with_rules", lambda workspace, request, before, targets: (request, ()))
+    got = retrain(loop.workspace, RetrainRequest(recipe=str(loop.recipe.with_name("bare.toml")), budget="10m"))
+    with pytest.raises(AssertionError):
+        marked(loop, got)

@@ -25,18 +25,6 @@ from tests.loop.stored import fill
 QUICK = RetrainRequest(recipe="classical", budget="6s")
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "w")
-
-
-@pytest.fixture
-def opened(home: Workspace):
-    made = store.open(home.root)
-    yield made
-    made.close()
-
-
 def only_truth(stored: _stored.Stored) -> None:
     """The check: no label that only a model gave."""
     assert all(label.provenance is not Provenance.AI_ONLY for label in stored.labelled.labels)

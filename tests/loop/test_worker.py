@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from medloop import store
+from bench._server import until
 from medloop.errors import InputError
 from medloop.loop import _pulse
 from medloop.loop import jobs as work
@@ -31,20 +30,6 @@ from medloop.types import ImageRef
 from medloop.workspace import Workspace
 from tests.loop.conftest import blob
 from tests.loop.stored import fill
-
-PATIENCE_S = 60.0
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "w")
-
-
-@pytest.fixture
-def opened(home: Workspace) -> Iterator[Store]:
-    made = store.open(home.root)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -60,13 +45,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     monkeypatch.setattr(work, "KINDS", work.KINDS | {"doctor": "doctor"})
     monkeypatch.setattr(work, "registry", Verb)
     return done
-
-
-def until(happened: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < limit, "it never happened"
-        time.sleep(0.02)
 
 
 def test_jobs_are_done_in_order_and_their_rows_say_so(home: Workspace, opened: Store, asked) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from medloop import store as stores
 from medloop.errors import InputError
-from medloop.store import accounts, audit, desk, reviews, settings, studies
+from medloop.store import accounts, audit, desk, drafts, reviews, settings, studies
 from medloop.store.records import ReviewRow, now
 from medloop.store.tables import desks
 from medloop.store.upgrade import upgrade, version
@@ -106,6 +106,45 @@ def test_a_case_stays_on_a_desk_through_a_restart_and_goes_back_after_a_while(st
     assert desk.claim(again, ben) == one
     assert desk.claim(again, ann) == two
     again.close()
+
+
+def _later(monkeypatch, minutes):
+    """The clock of the desk goes on by so much."""
+    moment = desk.now() + timedelta(minutes=minutes)
+    monkeypatch.setattr(desk, "now", lambda: moment)
+
+
+def _drawn_for_long(store, wish, monkeypatch):
+    """Ann redraws for five minutes and saves her draft every two: the case that ben is sent to meanwhile."""
+    ann, ben = wish("ann"), wish("ben")
+    case = desk.claim(store, ann)
+    for _ in range(2):
+        _later(monkeypatch, 2)
+        drafts.put(store, case, ann.reader.id, {"reason": "the border"})
+    _later(monkeypatch, 1)
+    return desk.claim(store, ben)
+
+
+def test_a_case_stays_on_the_desk_while_its_reader_redraws(store, study, wish, monkeypatch):
+    _, two = study("1.png"), study("2.png")
+    assert _drawn_for_long(store, wish, monkeypatch) == two
+
+
+def test_without_the_hold_a_case_is_seen_to_be_lost(store, study, wish, monkeypatch):
+    one, _ = study("1.png"), study("2.png")
+    monkeypatch.setattr(drafts, "hold", lambda connection, case, account: None)
+    assert _drawn_for_long(store, wish, monkeypatch) == one
+
+
+def test_a_draft_takes_no_case_from_another_desk(store, study, wish, monkeypatch):
+    one, two = study("1.png"), study("2.png")
+    ann, ben = wish("ann"), wish("ben")
+    assert desk.claim(store, ann) == one
+    _later(monkeypatch, 4)
+    assert desk.claim(store, ben) == one
+    drafts.put(store, one, ann.reader.id, {})
+    assert desk.lies(store, one, ben.reader)
+    assert desk.claim(store, ann) == two
 
 
 def test_a_reader_has_one_case_and_another_one_may_look_but_not_take_it(store, study, wish):

@@ -63,7 +63,8 @@ def furnished(root: Path, patients: int = 4, flat: int = 4) -> Department:
 def _again(opened: Store, number: int) -> int:
     """The same patient a year later."""
     row = studies.get(opened, number)
-    named = replace(row, id=0, content=f"{row.content}-again", name=row.name.replace("/1#", "/2#"), state="ready")
+    named = replace(row, id=0, content=f"{row.content}-again", name=row.name.replace("/1#", "/2#"), study=f"{row.study}.2")
+    named = replace(named, state="ready")
     return studies.add(opened, replace(named, arrived=row.arrived + timedelta(days=365)), "admin")[0]
 
 

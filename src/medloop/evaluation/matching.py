@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from medloop.evaluation.rectangles import Boxes, centred, centres, overlaps
 from medloop.types import Floats, Integers, SpacingMm
@@ -53,6 +54,20 @@ def match(truth: Boxes, found: Boxes, classes: int, spacing_mm: SpacingMm | None
         findings=np.bincount(truth.classes, minlength=classes).astype(np.int64),
         in_mm=spacing_mm is not None,
     )
+
+
+def alike(first: Boxes, second: Boxes, classes: int) -> Floats:
+    """``(K,)``: how far what two people marked in one case is the same, of each class: the mean intersection over union of boxes
+    paired so that it is highest, where one that only one of them marked counts as 0; NaN where neither marked any."""
+    found = np.full(classes, np.nan)
+    for number in range(classes):
+        one, two = first.of_class(number).edges, second.of_class(number).edges
+        if len(one) or len(two):
+            shared = overlaps(one, two)
+            common = float(shared[linear_sum_assignment(shared, maximize=True)].sum())
+            paired = min(len(one), len(two))
+            found[number] = common / (len(one) + len(two) - paired)
+    return found
 
 
 def _best(found: Boxes) -> Boxes:

@@ -118,10 +118,7 @@ def _rules(settings: Settings, job: FitJob) -> rules.Rules | None:
     """The rules of the recipe, a file's or in its own words. Raises `InputError` for all that is wrong with them."""
     if not settings.rules:
         return None
-    flat = job.arrays.shape[1] == 1
-    if "\n" in settings.rules or "=" in settings.rules:
-        return rules.parse(settings.rules, settings.further, flat, _spaced(job))
-    return rules.load(Path(settings.rules).expanduser(), settings.further, flat, _spaced(job))
+    return rules.read(settings.rules, settings.further, job.arrays.shape[1] == 1, _spaced(job))
 
 
 def _spaced(job: FitJob) -> bool | None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from medloop import readers
 from medloop.labels import Labelled, case_of, patient_of
 from medloop.loop import _drawn, _draws
 from medloop.loop._intake import Means, look
 from medloop.store import Store, arrivals, settings, studies
 from medloop.store.arrivals import UNREAD, Arrival, Kept
-from medloop.store.records import StudyRow, now
+from medloop.store.records import SERIES, TAKEN, StudyRow, now
 from medloop.types import Case, ImageRef, Json, Label, Rejected, Truth
 from medloop.wire import to_json
 
@@ -174,9 +175,15 @@ def _study(found: _Found, ref: ImageRef, taking: Taking, drawn: Mapping[str, Jso
         blind=frozen or _draws.blind(found.content, float(drawn["blind_share"])),
         urgency=taking.urgency,
         refs=(replace(ref, patient=case.patient),),
-        attributes=dict(case.attributes) | given | ({"group": case.group} if case.group else {}),
+        attributes=dict(case.attributes) | given | ({"group": case.group} if case.group else {}) | _apart(found.ref),
         batch=taking.batch,
     )
+
+
+def _apart(ref: ImageRef) -> dict[str, str]:
+    """What its files say of a series for readers to know it by."""
+    said = {SERIES: ref.fact("series_description") or ref.fact("protocol") or "", TAKEN: readers.taken(ref)}
+    return {name: text for name, text in said.items() if text}
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from medloop.errors import InputError
 from medloop.labels import Labelled
 from medloop.loop._runs import find_model
 from medloop.requests import LearnRequest, listed
+from medloop.targets import rules
 from medloop.types import ImageRef, Json, Recipe, Step
 from medloop.workspace import Workspace
 
@@ -73,6 +74,8 @@ def _said(request: LearnRequest, recipe: Recipe) -> dict[str, Json]:
             allowed=f"--rules with --targets masks, boxes or measures (family {SEVERAL}).",
             fix="Leave out --rules.",
         )
+    if rules.in_words(request.rules):
+        return found | {"rules": request.rules}
     try:
         return found | {"rules": Path(request.rules).expanduser().read_text(encoding="utf-8")}
     except (OSError, UnicodeError) as error:

@@ -19,7 +19,7 @@ from medloop.labels._words import ordered
 from medloop.loop import _drawn
 from medloop.readers import Collection
 from medloop.store import Store, labels, settings, studies
-from medloop.store.records import LabelRow, StudyRow
+from medloop.store.records import APART, LabelRow, StudyRow
 from medloop.store.studies import Filter
 from medloop.types import Case, ImageRef, Json, Label, LabelValue, Provenance, Split, Target, TargetKind, Truth
 
@@ -97,7 +97,7 @@ def case_of(row: StudyRow) -> Case:
         study=row.study,
         site=row.site,
         given_split=_part_of(row.patient or row.content),
-        attributes=tuple(sorted((key, text) for key, text in facts.items() if text)),
+        attributes=tuple(sorted((key, text) for key, text in facts.items() if text and key not in APART)),
     )
 
 

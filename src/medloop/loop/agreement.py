@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from medloop.evaluation import kappa
+from medloop.loop._drawn_twice import drawn_twice
 from medloop.loop._records import opened
 from medloop.progress import QUIET, Progress
 from medloop.requests import AgreementRequest, AgreementResult
@@ -22,7 +23,10 @@ _ECHO = 0.1
 
 
 def agreement(workspace: Workspace, request: AgreementRequest, tell: Progress = QUIET) -> AgreementResult:
-    """Kappa of every two readers, of all, and of readers and model, blind and not. Raises `InputError`."""
+    """Kappa of every two readers, of all, and of readers and model, blind and not; how far what two drew covers each other.
+
+    Raises `InputError`.
+    """
     del tell
     with opened(workspace, request.database, request.blobs) as records:
         return agreement_of(records)
@@ -30,9 +34,10 @@ def agreement(workspace: Workspace, request: AgreementRequest, tell: Progress = 
 
 def agreement_of(records: Store) -> AgreementResult:
     """As `agreement`, in a store that is open already: for the web page."""
-    given = [each for each in reviews.standing(records) if each.action in ("accept", "correct") and each.value is not None]
+    read = [each for each in reviews.standing(records) if each.action in ("accept", "correct")]
+    given = [each for each in read if each.value is not None]
     said = _by_author(given)
-    whose = _patients(records, {each.case_id for each in given})
+    whose = _patients(records, {each.case_id for each in read})
     by_case: dict[int, list[str]] = {}
     for answers in said.values():
         for case, value in answers.items():
@@ -43,6 +48,7 @@ def agreement_of(records: Store) -> AgreementResult:
     return AgreementResult(
         readers=_pairs(said, whose),
         all=_row(kappa.fleiss([by_case[case] for case in both], _numbers(both, whose)), cases=len(both)),
+        drawn=drawn_twice(records, read, whose),
         shown=shown,
         blind=blind,
         follows=follows,

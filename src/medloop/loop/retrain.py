@@ -18,6 +18,7 @@ from medloop.families._network_model import BACKBONE
 from medloop.labels import Labelled
 from medloop.loop import _drawn, _records
 from medloop.loop._card import write_card
+from medloop.loop._carried import with_rules
 from medloop.loop._intake import Means, look
 from medloop.loop._learnt import Learnt, read_learnt
 from medloop.loop._stored import Stored, Wanted, collection_of, frozen_refs, gathered
@@ -28,6 +29,7 @@ from medloop.readers import Collection
 from medloop.requests import LearnRequest, LearnResult, RetrainRequest, RetrainResult, listed
 from medloop.store import Store, models
 from medloop.store.records import ModelRow
+from medloop.targets.rules import Rules
 from medloop.types import ImageRef, Split, Target
 from medloop.workspace import Workspace
 
@@ -53,15 +55,19 @@ def _retrained(workspace: Workspace, opened: Store, request: RetrainRequest, tel
     wanted = _wanted(request, before)
     stored = gathered(opened, wanted, request.upto)
     left_out = Counter(stored.left_out)
-
-    def source(means: Means) -> tuple[Collection, Labelled]:
-        labelled = _without_copies(stored.labelled, frozen_refs(opened), means, left_out)
-        return collection_of(labelled, workspace.root), labelled
-
     starts = before is not None and before.has_network and not request.anew
     folder = workspace.fresh(MODELS, "challenger")
     start = str(before.folder) if before is not None and starts else None
-    learnt = learn_from(source, workspace, _asked(request, stored.labelled, folder, start), tell)
+    answered = [truth.target for truth in stored.labelled.further]
+    asked, notes = with_rules(
+        workspace, _asked(request, stored.labelled, folder, start), None if before is None else before.rules, answered
+    )
+
+    def source(means: Means) -> tuple[Collection, Labelled]:
+        labelled = _without_copies(stored.labelled, frozen_refs(opened), means, left_out)
+        return replace(collection_of(labelled, workspace.root), notes=notes), labelled
+
+    learnt = learn_from(source, workspace, asked, tell)
     if not isinstance(learnt, LearnResult):
         raise TypeError("a retraining is no dry run")
     row = models.add(opened, _row(folder, learnt, stored, before if starts else None, left_out), actor=ACTOR)
@@ -90,7 +96,8 @@ def _wanted(request: RetrainRequest, before: _Before | None) -> Wanted:
 
 
 class _Before:
-    """The champion: its folder, what it answers, what it learnt from, whether it has a network to start from."""
+    """The champion: its folder, what it answers, what it learnt from, whether it has a network to start from,
+    and the rules that its answers are held against."""
 
     def __init__(self, workspace: Workspace, row: ModelRow) -> None:
         self.row = row
@@ -98,6 +105,7 @@ class _Before:
         model = families.load(self.folder)
         self.target: Target = model.target
         self.drawn = tuple(each for each in further_of(model) if each.kind in _drawn.KINDS)
+        self.rules: Rules | None = getattr(model, "rules", None)
         self.learnt: Learnt = read_learnt(self.folder)
         solid = isinstance(model, MultitaskModel) and model.solid
         self.has_network = not solid and (self.folder / f"{with_network(model)[1]}{BACKBONE}").is_file()

@@ -28,6 +28,9 @@ _FREE = sa.and_(studies.c.id.not_in(_OTHERS), studies.c.id.not_in(_PASSED), stud
 _HOLDER = sa.select(desks.c.account_id, desks.c.until).where(desks.c.case_id == sa.bindparam("case"), desks.c.until > _NOW)
 _CLEAR = sa.delete(desks).where(sa.or_(desks.c.account_id == _ME, desks.c.case_id == sa.bindparam("case")))
 _LAY = sa.insert(desks)
+_HOLD = (
+    sa.update(desks).where(desks.c.account_id == _ME, desks.c.case_id == sa.bindparam("lies")).values(until=sa.bindparam("later"))
+)
 _STALE = sa.delete(passed).where(
     sa.or_(passed.c.until <= _NOW, sa.and_(passed.c.account_id == _ME, passed.c.case_id == sa.bindparam("case")))
 )
@@ -85,6 +88,14 @@ def take(store: Store, case: int, reader: Account) -> bool:
             return False
         _lay(connection, case, reader)
         return True
+
+
+def hold(connection: sa.Connection, case: int, account: int) -> None:
+    """Who is at work on a case keeps it, from now on for as long as who takes it up; inside the caller's transaction.
+
+    It goes on somebody's desk only where it lay there and was not handed out since.
+    """
+    connection.execute(_HOLD, {"me": account, "lies": case, "later": now() + HELD})
 
 
 def pass_over(store: Store, case: int, reader: Account) -> None:

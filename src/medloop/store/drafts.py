@@ -1,4 +1,7 @@
-"""Drafts: a reader's unfinished correction of a case, so that it survives a log-out. Gone when the review is committed."""
+"""Drafts: a reader's unfinished correction of a case, so that it survives a log-out. Gone when the review is committed.
+
+Who keeps one is at work on the case, so it stays on their desk.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sqlalchemy as sa
 
 from medloop.store._rows import one
 from medloop.store.base import Store
+from medloop.store.desk import hold
 from medloop.store.records import now
 from medloop.store.tables import drafts, studies
 
@@ -20,6 +24,7 @@ def put(store: Store, case_id: int, account_id: int, content: dict[str, Any]) ->
         one(connection, studies, case_id, "study")
         connection.execute(_which(sa.delete(drafts), case_id, account_id))
         connection.execute(sa.insert(drafts).values(case_id=case_id, account_id=account_id, time=now(), content=content))
+        hold(connection, case_id, account_id)
 
 
 def get(store: Store, case_id: int, account_id: int) -> dict[str, Any] | None:

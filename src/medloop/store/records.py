@@ -13,6 +13,9 @@ STATES = ("arriving", "ready", "proposed", "reading", "done", "second-look", "ad
 OPEN_STATES = ("second-look", "reading", "proposed", "ready")
 """What waits for a reader; for an adjudicator ``adjudication`` does too."""
 ACTIONS = ("accept", "correct", "reject", "unsure", "undo")
+SERIES, TAKEN = "series", "taken"
+APART = (SERIES, TAKEN)
+"""Attributes of a study that are no subgroup: what the scanner calls its series, and when it was taken (``YYYYMMDDhhmmss``)."""
 ROLES = ("reader", "adjudicator", "engineer", "admin")
 
 
@@ -28,6 +31,7 @@ class StudyRow:
     ``content``: hash of its images, by which it is known again. ``frozen``: of the frozen test set. ``blind``: its proposal is
     hidden until the reader commits. ``urgency``: higher is sooner. ``priority``: what the model would learn from it.
     ``why``: the reason of its state, in words (why a second look, why rejected). ``refs``: its images; their files are local paths.
+    ``attributes``: subgroup facts, and what tells it apart from others of its patient (`APART`).
     """
 
     name: str
@@ -49,6 +53,17 @@ class StudyRow:
     refs: tuple[ImageRef, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     batch: str = ""
+
+    @property
+    def day(self) -> str:
+        """The day it was taken, as ``YYYY-MM-DD``; empty where its files do not say."""
+        taken = self.attributes.get(TAKEN, "")
+        return f"{taken[:4]}-{taken[4:6]}-{taken[6:8]}" if taken else ""
+
+    @property
+    def series(self) -> str:
+        """What the scanner calls its series, and the day it was taken; empty where its files do not say."""
+        return " · ".join(each for each in (self.attributes.get(SERIES, ""), self.day) if each)
 
 
 @dataclass(frozen=True, slots=True)

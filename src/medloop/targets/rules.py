@@ -63,11 +63,14 @@ __all__ = [
     "allowed",
     "check",
     "enclosed",
+    "fitting",
     "from_json",
+    "in_words",
     "load",
     "metrics",
     "parse",
     "penalties",
+    "read",
     "to_json",
     "to_toml",
     "vocabulary",
@@ -110,6 +113,32 @@ def load(path: Path, targets: Sequence[Target], flat: bool | None = None, spacin
             "no-rules", got=f"The rules {path} cannot be read: {why}.", allowed="A TOML file.", fix="Check the path."
         ) from error
     return parse(text, targets, flat, spacing)
+
+
+def in_words(rules: str) -> bool:
+    """Whether this is TOML text of rules, not the path of a file."""
+    return "\n" in rules or "=" in rules
+
+
+def read(rules: str, targets: Sequence[Target], flat: bool | None = None, spacing: bool | None = None) -> Rules:
+    """Rules from a TOML file or in their own words. Raises `InputError` for all that is wrong with them."""
+    if in_words(rules):
+        return parse(rules, targets, flat, spacing)
+    return load(Path(rules).expanduser(), targets, flat, spacing)
+
+
+def fitting(rules: Rules, targets: Sequence[Target]) -> Rules:
+    """Those of the rules that a model of these targets can be held against."""
+    about = vocabulary(targets)
+    return Rules(tuple(rule for rule in rules.rules if _fits(rule, about)), about)
+
+
+def _fits(rule: Rule, about: Vocabulary) -> bool:
+    try:
+        reading.from_table(reading.to_table(Rules((rule,))), about)
+    except InputError:
+        return False
+    return True
 
 
 def to_toml(rules: Rules) -> str:

@@ -252,6 +252,7 @@ def plain(row: StudyRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
+        "series": row.series,
         "patient": row.patient,
         "site": row.site,
         "scanner": row.scanner,

@@ -9,7 +9,7 @@ from typing import Any
 from medloop.errors import Refused
 from medloop.loop.review import Question, asked, second_opinion, unaided
 from medloop.store import Store, labels, proposals, reviews, studies
-from medloop.store.records import LabelRow, ProposalRow, ReviewRow, StudyRow
+from medloop.store.records import TAKEN, LabelRow, ProposalRow, ReviewRow, StudyRow
 from medloop.types import Json
 
 _OPEN = ("ready", "proposed", "second-look")
@@ -94,9 +94,14 @@ def _prior(store: Store, study: StudyRow) -> StudyRow | None:
     """The study of the same patient before this one, with its images."""
     if study.patient is None:
         return None
-    before = [row for row in studies.of_patient(store, study.patient) if row.id != study.id and _when(row) < _when(study)]
+    before = [row for row in studies.of_patient(store, study.patient) if _another(row, study) and _when(row) < _when(study)]
     return studies.get(store, max(before, key=_when).id) if before else None
 
 
+def _another(row: StudyRow, study: StudyRow) -> bool:
+    """Whether it is of another visit, not another series of the same one."""
+    return row.id != study.id and (row.study is None or row.study != study.study)
+
+
 def _when(row: StudyRow) -> tuple[str, float, int]:
-    return row.attributes.get("study_date", ""), row.arrived.timestamp(), row.id
+    return row.attributes.get(TAKEN, ""), row.arrived.timestamp(), row.id

@@ -69,7 +69,16 @@ def _(result: r.AgreementResult) -> str:
         between = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
         told = row["reason"] if row["kappa"] is None else f"kappa {row['kappa']:.2f}{between}"
         lines.append(f"{name}: {told}, {row['cases']} cases")
-    return "\n".join([*lines, result.says])
+    return "\n".join([*lines, *map(_drawn, result.drawn), result.says])
+
+
+def _drawn(row: dict[str, Any]) -> str:
+    """How far what two readers drew covers each other, in all and by class."""
+    name = {"dice": "Dice", "iou": "IoU"}[row["figure"]]
+    between = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+    told = row["reason"] if row["value"] is None else f"{name} {row['value']:.2f}{between}"
+    each = "".join(f", {one['class']} {one['value']:.2f}" for one in row["classes"] if one["value"] is not None)
+    return f"{row['a']} and {row['b']}, {row['target']}: {told}{each}, {row['cases']} cases"
 
 
 def _proposal(row: dict[str, Any]) -> str:
