@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 """What tests learn is too small for more, and threads of several test processes would wait for one another at every step."""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
