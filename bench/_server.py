@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 PASSWORD = "correct horse battery"
 
 

@@ -25,7 +25,7 @@ from medloop.store import Store, audit, jobs, studies
 from medloop.workspace import Workspace
 from tests.redis_server import Server, server
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 MANY = 80
 
 

@@ -32,7 +32,7 @@ from medloop.workspace import Workspace
 from tests.loop.conftest import blob
 from tests.loop.stored import fill
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture
