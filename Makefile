@@ -44,7 +44,7 @@ lint: dev
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 bench: install
 	@for name in $(or $(NAME),$$($(BIN)/python -m bench | cut -d' ' -f1)); do \

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 PASSWORD = "correct horse battery"
 
 
@@ -32,11 +32,13 @@ class Served:
         return self.log.read_text(errors="replace")
 
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes."""
-        try:
-            return [each for each in psutil.Process(self.process.pid).children() if "worker" in each.cmdline()]
-        except psutil.NoSuchProcess:
-            return []
+        """Its worker processes that live."""
+        found = []
+        with suppress(psutil.NoSuchProcess):
+            for each in psutil.Process(self.process.pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    found += [each] if "worker" in each.cmdline() else []
+        return found
 
     def kill(self) -> None:
         """As a power cut does."""

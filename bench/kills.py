@@ -7,8 +7,9 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,9 @@ from medloop.workspace import Workspace
 
 KILLS, READERS, SEED = 50, 4, 7
 _PAUSE_S, _REST_S = 0.15, 900.0
-_TRAINING = {"kind": "retrain", "request": {"recipe": "classical", "budget": "60s"}}
+_ENOUGH = 40
+"""So many labels teach something; before that a training is refused."""
+_TRAINING = {"recipe": "classical", "budget": "60s"}
 
 
 @dataclass
@@ -54,8 +57,8 @@ def rows() -> Iterator[Row]:
     yield Row(what="jobs that failed", figure=len(found.broken), unit="jobs", seeds=[SEED], notes="; ".join(found.broken[:3]))
 
 
-def storm(root: Path, kills: int, seed: int) -> Storm:
-    """Read and train while server and worker are killed, then look at what is left."""
+def storm(root: Path, kills: int, seed: int, training: Mapping[str, str] = _TRAINING) -> Storm:
+    """Read and train (what a request of ``retrain`` says) while server and worker are killed, then look at what is left."""
     found, chance = Storm(), random.Random(seed)
     department = furnish(root, READERS, 40 * kills + 200, 60)
     port, stop = _free_port(), threading.Event()
@@ -66,9 +69,11 @@ def storm(root: Path, kills: int, seed: int) -> Storm:
         left = kills
         while left:
             with serving(root, port=port) as served:
-                left -= _until_the_server_dies(served, department, left, chance, found)
+                ask = partial(_ask, served, department, training)
+                left -= _until_the_server_dies(served, ask, left, chance, found)
         with serving(root, port=port) as served:
-            _ask(served, department)
+            until(lambda: len(found.heard.confirmed) >= _ENOUGH, _REST_S)
+            _ask(served, department, training)
             until(lambda: _at_rest(root), _REST_S)
     finally:
         stop.set()
@@ -79,11 +84,11 @@ def storm(root: Path, kills: int, seed: int) -> Storm:
     return found
 
 
-def _until_the_server_dies(served: Served, department: Department, left: int, chance: random.Random, found: Storm) -> int:
+def _until_the_server_dies(served: Served, ask: Callable[[], None], left: int, chance: random.Random, found: Storm) -> int:
     """Kill at random moments until one of them kills the server, or enough were; returns how many."""
     until(lambda: _answers(served))
     for count in range(1, left + 1):
-        _ask(served, department)
+        ask()
         time.sleep(chance.uniform(0.0, 4.0))
         workers = served.workers()
         if workers and chance.random() < 0.6:
@@ -96,12 +101,12 @@ def _until_the_server_dies(served: Served, department: Department, left: int, ch
     return left
 
 
-def _ask(served: Served, department: Department) -> None:
+def _ask(served: Served, department: Department, training: Mapping[str, str]) -> None:
     """Ask for a training, if none waits or runs."""
     client = {"headers": {"Authorization": f"Bearer {department.engineer}"}, "timeout": 30.0}
     found = httpx.get(f"{served.url}/api/jobs", **client).json()
     if not any(each["state"] in ("queued", "running") for each in found):
-        httpx.post(f"{served.url}/api/jobs", json=_TRAINING, **client)
+        httpx.post(f"{served.url}/api/jobs", json={"kind": "retrain", "request": training}, **client)
 
 
 def _answers(served: Served) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+os.environ["OMP_NUM_THREADS"] = "1"
+"""What tests learn is too small for more, and threads of several test processes would wait for one another at every step."""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from medloop import store
+from medloop.cli import main
+from medloop.compute import local
 from medloop.loop._messages import QUEUE
 from medloop.samples import phantom_ct
 from medloop.store import Store
 from medloop.workspace import Workspace
+from tests.loop.brief import PLAIN, brief
+from tests.loop.cells import COUNT, RECIPE, RULES, Cells, write_cells
 
 
 @pytest.fixture
@@ -75,6 +81,29 @@ def write_pngs(folder: Path, patients: int, seed: int) -> Source:
     return Source(folder / "scans", folder / "labels.csv", 2 * patients)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _in_this_process() -> Iterator[None]:
+    """Where a test does not ask for workers there are none: to start two costs more than such small collections take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe of the quickest model."""
+    path = tmp_path_factory.mktemp("recipe") / "plain.toml"
+    path.write_text(PLAIN)
+    return path
+
+
+@pytest.fixture
+def in_brief() -> Iterator[None]:
+    """What is learnt gets no learning curve and no heat."""
+    with brief():
+        yield
+
+
 @pytest.fixture(scope="session")
 def pngs(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return write_pngs(tmp_path_factory.mktemp("pngs"), 60, seed=3)
@@ -96,7 +125,7 @@ def npz(tmp_path_factory: pytest.TempPathFactory) -> Source:
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("dicom") / "phantom"
-    written = phantom_ct.write(folder, seed=5, patients=14)
+    written = phantom_ct.write(folder, seed=5, patients=14, workers=0)
     return Source(folder / "images", folder / "labels.csv", written.studies)
 
 
@@ -104,3 +133,25 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Source:
 def source(request: pytest.FixtureRequest) -> Source:
     found: Source = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    root = tmp_path_factory.mktemp("cells")
+    write_cells(root / "cells", COUNT)
+    (root / "quick.toml").write_text(RECIPE)
+    return Cells(root / "cells", root / "labels.csv", root / "quick.toml", ["--workspace", str(root / "w"), "--workers", "0"])
+
+
+@pytest.fixture(scope="session")
+def outlines(cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a run says that learnt outlines alone, judged on a held-out test, with a rule that every answer breaks."""
+    rules = cells.labels.with_name("rules.toml")
+    rules.write_text(RULES)
+    out = cells.labels.with_name("run")
+    words = ["learn", *cells.words, "--targets", "masks", "--rules", rules, "--recipe", cells.recipe, "--out", out, *cells.home]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
+        assert main([*map(str, words), "--json"]) == 0
+    result: dict[str, Any] = json.loads((out / "run.json").read_text())["result"]
+    return result

@@ -17,6 +17,7 @@ from medloop.requests import LearnRequest
 from medloop.store import Store, labels, models, studies
 from medloop.store.records import LabelRow, ModelRow, StudyRow
 from medloop.workspace import Workspace
+from tests.loop.brief import brief
 
 ACTOR = "tester"
 RECIPE = """
@@ -76,11 +77,11 @@ def learnt(workspace: Workspace, told: list[tuple[Path, str, str]], name: str, t
         src=str(told[0][0].parent),
         labels=str(table),
         recipe=str(recipe),
-        budget="60s",
         out=str(workspace.root / "models" / name),
         workers=0,
     )
-    learn(workspace, asked)
+    with brief():
+        learn(workspace, asked)
 
 
 def studies_of(workspace: Workspace, told: list[tuple[Path, str, str]], frozen: bool) -> list[StudyRow]:

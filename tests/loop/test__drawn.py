@@ -33,8 +33,8 @@ from medloop.types import Findings, Target, TargetKind
 from medloop.web.choices import checked
 from medloop.workspace import Workspace
 from medloop.writers import png
+from tests.loop.cells import write_cells
 from tests.loop.stored import fill
-from tests.loop.test_structured import write_cells
 
 CELL = Target(TargetKind.MASKS, ("rim", "core"), "masks")
 BOX = Target(TargetKind.BOXES, ("cell",), "boxes")

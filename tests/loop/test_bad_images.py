@@ -112,8 +112,10 @@ WHY = {
 }
 
 
-def test_every_bad_file_has_its_reason_and_the_rest_goes_on(command, mess: Path, pngs, tmp_path: Path) -> None:
-    seen = command("inspect", mess, "--labels", pngs.labels, "--json").json
+def test_every_bad_file_has_its_reason_and_the_rest_goes_on(
+    command, mess: Path, pngs, plain: Path, in_brief, tmp_path: Path
+) -> None:
+    seen = command("inspect", mess, "--labels", pngs.labels, "--workers", 2, "--json").json
     reasons = {each["path"]: each["reason"] for each in seen["rejected"]}
     assert reasons.keys() == WHY.keys()
     for name, part in WHY.items():
@@ -123,7 +125,7 @@ def test_every_bad_file_has_its_reason_and_the_rest_goes_on(command, mess: Path,
     text = command("inspect", mess, "--labels", pngs.labels).out
     assert "not used, the file is empty (0 bytes): zero.png" in text
 
-    learnt = command("learn", mess, "--labels", pngs.labels, "--recipe", "classical", "--budget", "5s", "--json").json
+    learnt = command("learn", mess, "--labels", pngs.labels, "--recipe", plain, "--json").json
     assert learnt["dataset"]["cases"] == 40
     assert any("not used" in each for each in learnt["warnings"])
 

@@ -11,17 +11,19 @@ import pytest
 
 from medloop.cli import main
 from medloop.families import _saving
+from tests.loop.brief import brief
 from tests.loop.command import Command
 
 Change = Callable[[bytes], bytes | None]
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory, pngs) -> Path:
+def learnt(tmp_path_factory: pytest.TempPathFactory, pngs, plain: Path) -> Path:
     """A run."""
     folder = tmp_path_factory.mktemp("learnt") / "run"
-    words = ["learn", *pngs.words, "--recipe", "classical", "--budget", "5s", "--out", str(folder)]
-    assert main([*words, "--workspace", str(folder.parent / "w")]) == 0
+    words = ["learn", *pngs.words, "--recipe", str(plain), "--out", str(folder)]
+    with brief():
+        assert main([*words, "--workspace", str(folder.parent / "w")]) == 0
     return folder
 
 
@@ -130,12 +132,14 @@ def test_a_folder_that_is_no_model(command, pngs, tmp_path: Path) -> None:
     command.refused("predict", tmp_path, pngs.src, code=2, says=("no model.json", "Model:"))
 
 
-def test_a_patient_on_both_sides_is_refused_until_accepted_and_then_said_first(command, pngs, tmp_path: Path) -> None:
+def test_a_patient_on_both_sides_is_refused_until_accepted_and_then_said_first(
+    command, pngs, plain: Path, in_brief, tmp_path: Path
+) -> None:
     table = tmp_path / "split.csv"
     lines = pngs.labels.read_text().splitlines()
     parts = ["split", *("test" if row % 4 == 1 else "train" for row in range(len(lines) - 1))]
     table.write_text("\n".join(f"{line},{part}" for line, part in zip(lines, parts, strict=True)))
-    words = ("learn", pngs.src, "--labels", table, "--recipe", "classical", "--budget", "5s")
+    words = ("learn", pngs.src, "--labels", table, "--recipe", plain)
     command.refused(*words, code=3, says=("patient", "--accept-leak patient"), kind="leak")
     command.refused(*words, "--accept-leak", "near", code=3, says="--accept-leak")
     leaks = command("inspect", pngs.src, "--labels", table, "--json").json["leaks"]

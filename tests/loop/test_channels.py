@@ -14,6 +14,7 @@ import pytest
 from medloop.cli import main
 from medloop.loop._learnt import Learnt as Remembered
 from medloop.types import ImageRef
+from tests.loop.brief import brief
 from tests.loop.command import Command
 
 CHANNELS = "flair='*flair*',t1='*t1*'"
@@ -24,9 +25,6 @@ family = "classical"
 features = [{ name = "intensity" }]
 trials = 4
 """
-
-
-QUICK = ["--budget", "25s", "--workers", "0"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     (home / "labels.csv").write_text("\n".join(rows) + "\n")
     (home / "recipe.toml").write_text(RECIPE)
     words = ["learn", home / "cases", "--labels", home / "labels.csv", "--channels", CHANNELS, "--recipe", home / "recipe.toml"]
-    assert main([*map(str, [*words, *QUICK, "--workspace", home / "w", "--out", home / "run"])]) == 0
+    with brief():
+        assert main([*map(str, [*words, "--workspace", home / "w", "--out", home / "run"])]) == 0
     return Learnt(home / "cases", home / "run", json.loads((home / "run" / "run.json").read_text()))
 
 

@@ -82,7 +82,7 @@ rate = 0.003
 
 @pytest.mark.parametrize(("join", "low", "high"), [("gru", 0.9, 1.0), ("mean", 0.0, 0.75)])
 def test_a_recurrent_layer_reads_the_order_of_frames(
-    cines: Path, capsys: pytest.CaptureFixture[str], join: str, low: float, high: float
+    cines: Path, in_brief, capsys: pytest.CaptureFixture[str], join: str, low: float, high: float
 ) -> None:
     recipe = cines / "recipe.toml"
     recipe.write_text(RECIPE.replace("JOIN", join))

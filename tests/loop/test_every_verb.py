@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medloop.cli import main
+from tests.loop.brief import brief
 
 
 def say(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> dict:
@@ -20,13 +21,15 @@ def say(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> di
 
 def test_from_files_to_predictions(source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = ["--workspace", tmp_path / "w"]
-    seen = say(capsys, "inspect", *source.words, *home)
+    alone = [*home, "--workers", 0]
+    many = [*home, "--workers", 2 if source.labels is None else 0]
+    seen = say(capsys, "inspect", *source.words, *many)
     assert seen["cases"] == source.cases
     assert seen["used"] + len(seen["rejected"]) == seen["files"]
     assert not seen["leaks"]
     assert Path(seen["report"]).read_text().startswith("<!")
 
-    learnt = say(capsys, "learn", *source.words, *home, "--budget", "12s")
+    learnt = say(capsys, "learn", *source.words, *many, "--budget", "10s")
     assert learnt["protocol"] == "held-out"
     assert sum(learnt["dataset"]["split"].values()) == source.cases
     assert learnt["looks"] == 1
@@ -36,14 +39,15 @@ def test_from_files_to_predictions(source, tmp_path: Path, capsys: pytest.Captur
     names = {path.name for path in run.iterdir()}
     assert names == {"run.json", "recipe.toml", "model", "report.html", "split.csv", "predictions.csv", "search.json"}
 
-    again = say(capsys, "learn", *source.words, *home, "--recipe", run / "recipe.toml", "--budget", "12s")
+    with brief():
+        again = say(capsys, "learn", *source.words, *alone, "--recipe", run / "recipe.toml")
     assert again["looks"] == 2
     assert rows(run / "predictions.csv") == rows(Path(again["run"]) / "predictions.csv")
 
     both = say(capsys, "compare", run.name, again["run"], *home)
     assert all(row["difference"] == 0 for row in both["rows"])
 
-    predicted = say(capsys, "predict", learnt["model"], source.src, "--out", tmp_path / "p.csv", *home)
+    predicted = say(capsys, "predict", learnt["model"], source.src, "--out", tmp_path / "p.csv", *many)
     assert predicted["cases"] == source.cases
     table = rows(tmp_path / "p.csv")
     assert list(table[0])[:4] == ["case", "label", "confidence", "abstain"]
@@ -53,7 +57,7 @@ def test_from_files_to_predictions(source, tmp_path: Path, capsys: pytest.Captur
         for column in (name for name in row if name.startswith("p_")):
             assert float(answers[case][column]) == pytest.approx(float(row[column]), abs=2e-5)
 
-    others = say(capsys, "evaluate", run, *source.words, *home)
+    others = say(capsys, "evaluate", run, *source.words, *many)
     assert others["dataset"]["cases"] == len(judged)
     assert any("learnt from" in warning for warning in others["warnings"])
     assert others["test"]["auc"]["value"] == pytest.approx(learnt["test"]["auc"]["value"], abs=1e-6)
@@ -70,7 +74,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_folds_judge_every_case_once(pngs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = ["--workspace", tmp_path / "w"]
-    learnt = say(capsys, "learn", *pngs.words, *home, "--folds", 3, "--budget", "25s")
+    learnt = say(capsys, "learn", *pngs.words, *home, "--folds", 3, "--budget", "15s")
     assert learnt["protocol"] == "out-of-fold"
     run = Path(learnt["run"])
     table = rows(run / "predictions.csv")
@@ -93,8 +97,8 @@ def test_a_dry_run_writes_nothing(pngs, tmp_path: Path, capsys: pytest.CaptureFi
     assert not (tmp_path / "w").exists()
 
 
-def test_another_seed_is_another_split(pngs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    home = ["--workspace", tmp_path / "w", "--budget", "6s"]
+def test_another_seed_is_another_split(pngs, plain: Path, in_brief, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = ["--workspace", tmp_path / "w", "--recipe", plain]
     one, two = (say(capsys, "learn", *pngs.words, *home, "--seed", seed) for seed in (1, 2))
     assert one["dataset"]["fingerprint"] != two["dataset"]["fingerprint"]
     assert two["looks"] == 1

@@ -12,14 +12,14 @@ import medloop
 from medloop.loop import _explained, _heat
 from medloop.requests import LearnResult
 from medloop.types import Prediction
+from tests.loop.brief import brief
 
 
 @pytest.fixture(scope="module")
-def learnt(pngs, tmp_path_factory: pytest.TempPathFactory) -> LearnResult:
+def learnt(pngs, plain: Path, tmp_path_factory: pytest.TempPathFactory) -> LearnResult:
     """A run with time for heat."""
-    return medloop.learn(
-        pngs.src, workspace=tmp_path_factory.mktemp("w"), recipe="classical", budget="15s", workers=1, **pngs.options
-    )
+    with brief(heat=True):
+        return medloop.learn(pngs.src, workspace=tmp_path_factory.mktemp("w"), recipe=plain, workers=1, **pngs.options)
 
 
 def pictures_in(page: str) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def _words(isic: Path, part: str) -> list[str]:
     return [str(isic / f"ISIC_2019_{part}_Input"), "--labels", str(isic / f"ISIC_2019_{part}_GroundTruth.csv"), "--workers", "0"]
 
 
-def test_learnt_and_judged_on_a_test_folder(isic: Path, command: Command) -> None:
+def test_learnt_and_judged_on_a_test_folder(isic: Path, in_brief, command: Command) -> None:
     said = command("learn", *_words(isic, "Training"), "--recipe", str(isic / "small.json"), "--json")
     learnt = said.json
     assert learnt["family"] == "transfer"
@@ -98,12 +98,14 @@ def _lesions_on_one_side(table: Path) -> None:
     assert set.union(*sides.values()) == {"train", "val", "test"}
 
 
-def test_without_the_table_of_lesions_the_check_above_fails(isic: Path, command: Command, tmp_path: Path) -> None:
+def test_without_the_table_of_lesions_the_check_above_fails(
+    isic: Path, plain: Path, in_brief, command: Command, tmp_path: Path
+) -> None:
     bare = tmp_path / "bare" / "ISIC_2019_Training_GroundTruth.csv"
     bare.parent.mkdir()
     bare.write_bytes((isic / bare.name).read_bytes())
     words = [str(isic / "ISIC_2019_Training_Input"), "--labels", str(bare), "--workers", "0"]
-    learnt = command("learn", *words, "--recipe", str(isic / "small.json"), "--json").json
+    learnt = command("learn", *words, "--recipe", plain, "--json").json
     with pytest.raises(AssertionError):
         _lesions_on_one_side(Path(learnt["run"]) / "split.csv")
 

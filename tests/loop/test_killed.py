@@ -20,10 +20,11 @@ import psutil
 import pytest
 
 from medloop.cli import main
+from tests.loop.brief import brief
 from tests.loop.command import Command
 from tests.loop.conftest import Source, write_pngs
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 
 @pytest.fixture(scope="module")
-def whole(many: Source, tmp_path_factory: pytest.TempPathFactory) -> dict:
+def whole(many: Source, plain: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What an unbroken run says. Its recipe is learnt again without a search."""
     folder = tmp_path_factory.mktemp("whole")
-    words = ["learn", *many.words, "--recipe", "classical", "--budget", "4s", "--out", str(folder / "run")]
-    assert main([*words, "--workspace", str(folder / "w")]) == 0
+    words = ["learn", *many.words, "--recipe", str(plain), "--out", str(folder / "run")]
+    with brief():
+        assert main([*words, "--workspace", str(folder / "w")]) == 0
     result: dict = json.loads((folder / "run" / "run.json").read_text())["result"]
     return result
 
@@ -119,7 +121,7 @@ def decoded(words: str) -> int:
 
 def quick(many: Source, whole: dict) -> tuple[object, ...]:
     """Words that learn what the unbroken run had found, in this process."""
-    return ("learn", *many.words, "--budget", "2s", "--recipe", Path(whole["run"]) / "recipe.toml", "--workers", 0)
+    return ("learn", *many.words, "--recipe", Path(whole["run"]) / "recipe.toml")
 
 
 def reached(moment: str, work: Started, home: Path) -> Callable[[], bool]:
@@ -146,9 +148,11 @@ def reached(moment: str, work: Started, home: Path) -> Callable[[], bool]:
         ("report", signal.SIGKILL),
     ],
 )
-def test_a_run_that_was_stopped_goes_on(command, many: Source, whole: dict, tmp_path: Path, moment: str, how) -> None:
+def test_a_run_that_was_stopped_goes_on(
+    command, in_brief, many: Source, plain: Path, whole: dict, tmp_path: Path, moment: str, how
+) -> None:
     home = command.home
-    with started(tmp_path, "learn", *many.words, "--recipe", "classical", "--budget", "4s", "--workspace", home) as work:
+    with started(tmp_path, "learn", *many.words, "--recipe", plain, "--workspace", home) as work:
         work.until(reached(moment, work, home))
         code = work.end(how)
     told = work.log.read_text()
@@ -179,29 +183,29 @@ def test_without_that_thread_workers_would_outlive_a_killed_parent(tmp_path: Pat
         "if sys.argv[1] == 'broken': local._begin = lambda parent: None\n"
         "import threading\n"
         "with local.Compute(2, few=0) as compute:\n"
-        "    for _ in compute.map(time.sleep, [0.01, 9, 9, 9]): print('go', flush=True)\n"
+        "    for _ in compute.map(time.sleep, [0.01, 90, 90, 90]): print('go', flush=True)\n"
     )
-    for how in ("right", "broken"):
+    for how, patience_s in (("right", 45), ("broken", 3)):
         with subprocess.Popen([sys.executable, "-c", script, how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
             assert parent.stdout is not None
             assert parent.stdout.readline() == b"go\n"
             workers = [each for each in psutil.Process(parent.pid).children() if "LokyProcess" in " ".join(each.cmdline())]
             parent.kill()
             parent.stdout.close()
-        _, alive = psutil.wait_procs(workers, timeout=3)
+        _, alive = psutil.wait_procs(workers, timeout=patience_s)
         for each in alive:
             each.kill()
         assert len(workers) == 2
         assert len(alive) == (0 if how == "right" else 2)
 
 
-def test_two_processes_on_one_workspace_end_alike(command, many: Source, whole: dict, tmp_path: Path) -> None:
+def test_two_processes_on_one_workspace_end_alike(command, many: Source, plain: Path, whole: dict, tmp_path: Path) -> None:
     place = ("--workspace", command.home, "--json")
-    learn = ("learn", *many.words, "--recipe", "classical", "--budget", "4s", *place)
+    learn = ("learn", *many.words, "--recipe", plain, *place)
     with (
         started(tmp_path, *learn) as one,
-        started(tmp_path, *learn) as two,
-        started(tmp_path, "inspect", *many.words, *place) as three,
+        started(tmp_path, *learn, "--workers", 0) as two,
+        started(tmp_path, "inspect", *many.words, *place, "--workers", 0) as three,
     ):
         assert [each.process.wait(PATIENCE_S) for each in (one, two, three)] == [0, 0, 0], [
             each.log.read_text() for each in (one, two, three)
@@ -231,7 +235,7 @@ def small_disk(place: Path, kilobytes: int) -> Iterator[Path]:
 
 @pytest.mark.parametrize(("kilobytes", "workers"), [(40, 0), (90, 0), (250, 2)])
 def test_a_full_disk_is_told_and_leaves_no_half_run(
-    many: Source, whole: dict, tmp_path: Path, capsys, kilobytes: int, workers: int
+    many: Source, whole: dict, in_brief, tmp_path: Path, capsys, kilobytes: int, workers: int
 ) -> None:
     with small_disk(tmp_path / "disk", kilobytes) as disk:
         command = Command(disk / "w", capsys)
@@ -244,7 +248,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_run(
         assert Path(command(*quick(many, whole), "--json").json["report"]).is_file()
 
 
-def test_a_disk_that_fills_up_while_the_run_is_written(many: Source, whole: dict, command, monkeypatch) -> None:
+def test_a_disk_that_fills_up_while_the_run_is_written(many: Source, whole: dict, in_brief, command, monkeypatch) -> None:
     real = os.fsync
 
     def full(handle: int) -> None:
@@ -260,7 +264,7 @@ def test_a_disk_that_fills_up_while_the_run_is_written(many: Source, whole: dict
     assert decoded(command(*quick(many, whole)).err) == 0
 
 
-def test_a_read_only_disk(many: Source, whole: dict, tmp_path: Path, capsys) -> None:
+def test_a_read_only_disk(many: Source, whole: dict, in_brief, tmp_path: Path, capsys) -> None:
     with small_disk(tmp_path / "disk", 60_000) as disk:
         command = Command(disk / "w", capsys)
         run = command(*quick(many, whole), "--json").json["run"]

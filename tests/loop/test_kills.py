@@ -15,7 +15,7 @@ from medloop import store
 
 @pytest.mark.slow
 def test_nothing_is_lost_by_a_few_kills(tmp_path: Path) -> None:
-    found = kills.storm(tmp_path / "w", 4, seed=3)
+    found = kills.storm(tmp_path / "w", 4, seed=3, training={"recipe": "classical", "budget": "30s"})
     assert sum(found.killed.values()) == 4
     assert len(found.heard.confirmed) > 5
     assert (found.lost, found.doubled, found.half, found.problems, found.heard.errors) == (0, 0, [], [], [])

@@ -26,7 +26,7 @@ from medloop.store.studies import Filter
 from medloop.types import TargetKind
 from medloop.workspace import Workspace
 from medloop.writers import png
-from tests.loop.test_structured import RECIPE, RULES, write_cells
+from tests.loop.cells import RECIPE, RULES, write_cells
 
 COUNT, DRAWN = 48, 36
 """Cells, and how many have a mask beside them when they come."""

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,19 +27,11 @@ from medloop.store import Store, audit, labels, models, proposals, settings, stu
 from medloop.store.records import LabelRow, ModelRow, ProposalRow
 from medloop.types import Target, TargetKind
 from medloop.workspace import Workspace
+from tests.loop.brief import brief
+from tests.loop.cells import write_cells
 from tests.loop.conftest import Source
-from tests.loop.test_structured import RECIPE, RULES, write_cells
 
 RATE = 0.04
-PLAIN = """name = "plain"
-family = "classical"
-
-[parameters]
-features = [{name = "intensity"}]
-estimators = ["logistic"]
-trials = 1
-folds = 3
-"""
 
 
 @dataclass(frozen=True)
@@ -58,14 +51,13 @@ def picture(rng: np.random.Generator, sick: bool) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+def learnt(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     home = tmp_path_factory.mktemp("learnt")
     source = Source(new(home / "scans", 200, 3), home / "labels.csv", 200)
     rows = [f"n3-{number:03},{number},{'sick' if number % 2 else 'well'}" for number in range(200)]
     source.labels.write_text("\n".join(["image,patient,diagnosis", *rows]))
-    (home / "plain.toml").write_text(PLAIN)
-    recipe = str(home / "plain.toml")
-    done = medloop.learn(source.src, labels=source.labels, workspace=home / "w", recipe=recipe, budget="10s", workers=0)
+    with brief():
+        done = medloop.learn(source.src, labels=source.labels, workspace=home / "w", recipe=plain, workers=0)
     return Learnt(source, Path(done.run))
 
 
@@ -280,23 +272,11 @@ def test_the_promise_takes_only_cases_that_no_ancestor_knew(learnt: Learnt, tmp_
         promise_of(tmp_path, target, RATE, 0.95)
 
 
-@pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
-    root = tmp_path_factory.mktemp("cells")
-    write_cells(root / "cells", 28)
-    (root / "quick.toml").write_text(RECIPE)
-    (root / "rules.toml").write_text(RULES)
-    more = {"images": "*.bmp", "masks": "*.png", "mask_classes": "128=rim,255=core", "rules": str(root / "rules.toml")}
-    asked = {"recipe": str(root / "quick.toml"), "targets": "masks", "budget": "60s"}
-    done = medloop.learn(root / "cells", workspace=root / "w", workers=0, **more, **asked)
-    return Learnt(Source(root / "cells", root / "labels.csv", 28), Path(done.run))
-
-
-def test_outlines_measures_and_broken_rules_are_proposed(cells: Learnt, tmp_path: Path) -> None:
+def test_outlines_measures_and_broken_rules_are_proposed(outlines: dict[str, Any], tmp_path: Path) -> None:
     records = store.open(tmp_path / "w")
     department = Department(records, tmp_path)
     settings.put(records, {"test_share": 0.0}, "kim")
-    crowned(records, cells.run)
+    crowned(records, Path(outlines["run"]))
     write_cells(tmp_path / "new" / "cells", 6, seed=9)
     numbers = department.take(tmp_path / "new" / "cells", images="*.bmp")
     done = department.propose()

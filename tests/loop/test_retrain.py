@@ -22,18 +22,16 @@ from medloop.types import Provenance, Split
 from medloop.workspace import Workspace
 from tests.loop.stored import fill
 
-QUICK = RetrainRequest(recipe="classical", budget="6s")
-
 
 def only_truth(stored: _stored.Stored) -> None:
     """The check: no label that only a model gave."""
     assert all(label.provenance is not Provenance.AI_ONLY for label in stored.labelled.labels)
 
 
-def test_a_challenger_is_learnt_from_the_store(home: Workspace, opened, tmp_path: Path) -> None:
+def test_a_challenger_is_learnt_from_the_store(home: Workspace, opened, plain: Path, in_brief, tmp_path: Path) -> None:
     numbers = fill(opened, tmp_path / "a", 30, frozen=6)
     labels.append(opened, LabelRow(case_id=numbers[8], value="sick", provenance="ai-only", author="model"), "model")
-    got = retrain(home, QUICK)
+    got = retrain(home, RetrainRequest(recipe=str(plain)))
     row = models.get(opened, got.challenger)
     assert (row.state, row.parent, row.labels_upto) == ("challenger", None, labels.last_id(opened))
     assert models.champion(opened) is None

@@ -39,6 +39,7 @@ def test_from_the_first_start_to_the_stop(tmp_path: Path) -> None:
             assert made.status_code == 200, made.text
             assert client.get(f"{served.url}/jobs").status_code == 200
             assert client.get(link[1]).status_code != 200
+        until(served.workers)
         (worker,) = served.workers()
         lines = [json.loads(line) for line in served.said.splitlines() if line.startswith("{")]
         assert {"time", "level", "logger", "message", "method", "route", "status", "ms"} == set(lines[0])
@@ -53,8 +54,8 @@ def test_a_worker_that_dies_is_started_again_and_none_outlives_the_server(tmp_pa
         until(served.workers)
         (first,) = served.workers()
         first.kill()
-        until(lambda: any(new.pid != first.pid for new in served.workers()) and workers(tmp_path / "w"))
-        (second,) = served.workers()
+        until(lambda: [new for new in served.workers() if new != first] and workers(tmp_path / "w"))
+        (second,) = [new for new in served.workers() if new != first]
         served.kill()
         assert not psutil.wait_procs([second], timeout=30)[1]
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
@@ -16,130 +14,47 @@ import pytest
 from PIL import Image as Pillow
 
 from medloop import readers
-from medloop.cli import main
 from medloop.compute import Compute
 from medloop.evaluation import overlap
 from medloop.families import _joint_model
-from medloop.loop import _found, _runs, _telling
+from medloop.loop import _found, _runs
+from tests.loop.cells import COUNT, MASKS, RECIPE, Cells, write_cells
 from tests.loop.test_every_verb import rows, say
 
-MASKS = ["--images", "*.bmp", "--masks", "*.png", "--mask-classes", "128=rim,255=core"]
-COUNT = 28
-RECIPE = """name = "quick"
-family = "multitask"
 
-[parameters]
-side = 32
-stages = [0, 1]
-width = 8
-views = 1
-folds = 2
-augmentation = {}
-training = {epochs = 5, batch = 8, rate = 0.004}
-"""
-RULES = """[[rule]]
-name = "no cell is so large"
-measure = "rim longest diameter"
-at_most = 2
-unit = "px"
-"""
-
-
-@dataclass(frozen=True)
-class Cells:
-    folder: Path
-    labels: Path
-    recipe: Path
-    home: list[str]
-
-    @property
-    def words(self) -> list[str]:
-        return [str(self.folder), *MASKS]
-
-
-def write_cells(folder: Path, count: int, seed: int = 0) -> None:
-    """Every second cell is large; ``labels.csv`` beside the folder knows all but the first."""
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    lines = ["image,kind"]
-    for k in range(count):
-        y, x = np.mgrid[:32, :32] - rng.uniform(12, 20, (2, 1, 1))
-        far, size = np.hypot(y, x), rng.uniform(8, 11) if k % 2 else rng.uniform(5, 7)
-        mask = np.where(far < 0.6 * size, 255, np.where(far < size, 128, 0)).astype(np.uint8)
-        pixels = 30 + 90 * (mask > 0) + 90 * (mask == 255) + rng.normal(0, 6, mask.shape)
-        Pillow.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"c{k:02}.bmp")
-        Pillow.fromarray(mask).save(folder / f"c{k:02}.png")
-        lines.append(f"c{k:02},{'large' if k % 2 else 'small'}")
-    (folder.parent / "labels.csv").write_text("\n".join([lines[0], *lines[2:]]) + "\n")
-
-
-@pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
-    root = tmp_path_factory.mktemp("cells")
-    write_cells(root / "cells", COUNT)
-    (root / "quick.toml").write_text(RECIPE)
-    return Cells(root / "cells", root / "labels.csv", root / "quick.toml", ["--workspace", str(root / "w"), "--workers", "0"])
-
-
-@pytest.fixture(scope="module")
-def learnt(cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """Outlines alone, judged on a held-out test, with a rule that every answer breaks."""
-    rules = cells.labels.with_name("rules.toml")
-    rules.write_text(RULES)
-    out = cells.labels.with_name("run")
-    words = [
-        "learn",
-        *cells.words,
-        "--targets",
-        "masks",
-        "--rules",
-        rules,
-        "--recipe",
-        cells.recipe,
-        "--out",
-        out,
-        "--budget",
-        "60s",
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
-        assert main([*map(str, words), *cells.home, "--json"]) == 0
-    return json.loads((out / "run.json").read_text())["result"]
-
-
-def test_a_run_of_outlines_alone_has_their_figures_and_nothing_about_classes(learnt: dict) -> None:
-    figures = learnt["test"]
+def test_a_run_of_outlines_alone_has_their_figures_and_nothing_about_classes(outlines: dict) -> None:
+    figures = outlines["test"]
     assert figures["dice_whole"]["value"] > 0.6
     assert set(figures["dice"]) == {"value", "low", "high"}
     assert {"dice_rim", "dice_core", "iou", "hd95_px", "surface_dice_px"} <= set(figures)
     assert not {"auc", "accuracy"} & set(figures)
-    assert learnt["subgroups"] == []
-    assert [row["family"] for row in learnt["ladder"]] == ["multitask"]
-    run = Path(learnt["run"])
+    assert outlines["subgroups"] == []
+    assert [row["family"] for row in outlines["ladder"]] == ["multitask"]
+    run = Path(outlines["run"])
     told = rows(run / "cases.csv")
-    assert len(told) == learnt["dataset"]["split"]["test"]
+    assert len(told) == outlines["dataset"]["split"]["test"]
     assert np.mean([float(row["dice_whole"]) for row in told]) == pytest.approx(figures["dice_whole"]["value"], abs=1e-5)
     assert all(row["truth"] == row["label"] == "" for row in rows(run / "predictions.csv"))
 
 
-def test_the_report_shows_outlines_and_the_rule_they_break(learnt: dict) -> None:
-    page = Path(learnt["report"]).read_text()
+def test_the_report_shows_outlines_and_the_rule_they_break(outlines: dict) -> None:
+    page = Path(outlines["report"]).read_text()
     for words in ("Outlining ‘rim’ and ‘core’", "Worst cases", "Best cases", "no cell is so large", "Dice, case by case"):
         assert words in page
     for words in ("Confusion matrix", "abstain", "ROC curve"):
         assert words not in page
 
 
-def test_predictions_are_masks_boxes_and_measures(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
+def test_predictions_are_masks_boxes_and_measures(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
     out = tmp_path / "there" / "p.csv"
-    said = say(capsys, "predict", learnt["model"], cells.folder, "--images", "*.bmp", "--out", out, *cells.home)
+    said = say(capsys, "predict", outlines["model"], cells.folder, "--images", "*.bmp", "--out", out, *cells.home)
     assert said["cases"] == COUNT
     assert said["labels"] == {}
     assert said["mask_values"] == {"rim": 128, "core": 255}
     assert said["violations"] == COUNT
     files = {row["case"]: Path(said["masks"]) / row["file"] for row in rows(Path(said["masks"]) / "files.csv")}
     assert len(files) == COUNT
-    judged = {row["case"]: row for row in rows(Path(learnt["run"]) / "cases.csv")}
+    judged = {row["case"]: row for row in rows(Path(outlines["run"]) / "cases.csv")}
     for case, row in judged.items():
         found, true = (np.asarray(Pillow.open(path)) for path in (files[case], (cells.folder / case).with_suffix(".png")))
         counts = overlap.confusion(np.searchsorted([0, 128, 255], true), np.searchsorted([0, 128, 255], found), 2)
@@ -153,18 +68,18 @@ def test_predictions_are_masks_boxes_and_measures(cells: Cells, learnt: dict, tm
         areas = [each["area"] for each in boxes["annotations"] if (each["image_id"], each["category_id"]) == (number, 1)]
         assert sum(areas) == rim
         assert measured[case]["violations"].startswith("no cell is so large: ")
-    again = say(capsys, "predict", learnt["model"], cells.folder, "--images", "*.bmp", "--out", out, *cells.home)
+    again = say(capsys, "predict", outlines["model"], cells.folder, "--images", "*.bmp", "--out", out, *cells.home)
     assert again["masks"] == said["masks"]
 
 
-def test_figures_of_cases_are_exported(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
-    said = say(capsys, "export", learnt["run"], "--out", tmp_path / "out", *cells.home[:2])
+def test_figures_of_cases_are_exported(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
+    said = say(capsys, "export", outlines["run"], "--out", tmp_path / "out", *cells.home[:2])
     assert {Path(file).name for file in said["files"]} == {"split.csv", "predictions.csv", "cases.csv"}
 
 
-def test_evaluating_on_other_cells_judges_their_outlines(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
+def test_evaluating_on_other_cells_judges_their_outlines(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
     write_cells(tmp_path / "other", 8, seed=1)
-    words = [learnt["model"], tmp_path / "other", *MASKS, "--out", tmp_path / "e"]
+    words = [outlines["model"], tmp_path / "other", *MASKS, "--out", tmp_path / "e"]
     said = say(capsys, "evaluate", *words, *cells.home)
     assert said["dataset"]["cases"] == 8
     assert said["test"]["dice_whole"]["value"] > 0.6
@@ -172,11 +87,10 @@ def test_evaluating_on_other_cells_judges_their_outlines(cells: Cells, learnt: d
     assert "Outlines" in (tmp_path / "e" / "report.html").read_text()
 
 
-def test_classes_beside_outlines_out_of_fold(cells: Cells, tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(_telling, "_HEAT_S", 0.0)
-    monkeypatch.setattr(importlib.import_module("medloop.loop.learn"), "_CURVE_SHARE", 0.0)
-    words = [*cells.words, "--labels", cells.labels, "--targets", "classes,masks", "--recipe", cells.recipe]
-    said = say(capsys, "learn", *words, "--folds", 2, "--budget", "60s", "--out", tmp_path / "run", *cells.home)
+def test_classes_beside_outlines_out_of_fold(cells: Cells, in_brief, tmp_path: Path, capsys, monkeypatch) -> None:
+    (tmp_path / "once.toml").write_text(RECIPE.replace("epochs = 5", "epochs = 1"))
+    words = [*cells.words, "--labels", cells.labels, "--targets", "classes,masks", "--recipe", tmp_path / "once.toml"]
+    said = say(capsys, "learn", *words, "--folds", 2, "--out", tmp_path / "run", *cells.home)
     assert said["protocol"] == "out-of-fold"
     assert {"auc", "dice_whole", "dice_core"} <= set(said["test"])
     judged = {row["case"]: row for row in rows(tmp_path / "run" / "predictions.csv")}
@@ -198,24 +112,24 @@ def test_classes_beside_outlines_out_of_fold(cells: Cells, tmp_path: Path, capsy
 
 
 def test_runs_are_compared_by_the_outlines_of_the_cases_that_both_judged(
-    learnt: dict, cells: Cells, tmp_path: Path, capsys
+    outlines: dict, cells: Cells, tmp_path: Path, capsys
 ) -> None:
-    same = say(capsys, "compare", learnt["run"], learnt["run"], *cells.home[:2])
+    same = say(capsys, "compare", outlines["run"], outlines["run"], *cells.home[:2])
     assert {"dice", "dice_core", "hd95_px"} <= {row["metric"] for row in same["rows"]}
-    assert same["cases"] == learnt["dataset"]["split"]["test"]
+    assert same["cases"] == outlines["dataset"]["split"]["test"]
     assert all(row["difference"] == 0 for row in same["rows"])
-    worse = Path(shutil.copytree(learnt["run"], tmp_path / "worse"))
+    worse = Path(shutil.copytree(outlines["run"], tmp_path / "worse"))
     told = [{**row, "dice": str(float(row["dice"]) - 0.1), "hd95_px": "9"} for row in rows(worse / "cases.csv")]
     (worse / "cases.csv").write_text(_runs.table(list(told[0]), [list(row.values()) for row in told]))
-    both = {row["metric"]: row for row in say(capsys, "compare", learnt["run"], worse, *cells.home[:2])["rows"]}
+    both = {row["metric"]: row for row in say(capsys, "compare", outlines["run"], worse, *cells.home[:2])["rows"]}
     assert both["dice"]["difference"] == pytest.approx(-0.1, abs=1e-5)
     assert both["dice"]["says"] == both["hd95_px"]["says"] == "a is better."
 
 
-def test_a_mask_of_another_size_is_told_and_costs_nothing(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
+def test_a_mask_of_another_size_is_told_and_costs_nothing(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
     write_cells(tmp_path / "other", 8, seed=2)
     Pillow.fromarray(np.full((9, 9), 128, np.uint8)).save(tmp_path / "other" / "c03.png")
-    said = say(capsys, "evaluate", learnt["model"], tmp_path / "other", *MASKS, "--out", tmp_path / "e", *cells.home)
+    said = say(capsys, "evaluate", outlines["model"], tmp_path / "other", *MASKS, "--out", tmp_path / "e", *cells.home)
     assert "c03.bmp" not in {row["case"] for row in rows(tmp_path / "e" / "cases.csv")}
     assert said["test"]["dice_whole"]["value"] > 0.6
 
@@ -231,8 +145,8 @@ def test_a_mask_of_another_size_is_told_and_costs_nothing(cells: Cells, learnt: 
         (["predict", "{model}", "{cells}", "--images", "*.bmp", "--explain"], "nothing-to-explain"),
     ],
 )
-def test_what_cannot_be_is_said(words: list[str], code: str, cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
-    names = {"{cells}": [cells.folder], "{words}": cells.words, "{labels}": [cells.labels], "{model}": [learnt["model"]]}
+def test_what_cannot_be_is_said(words: list[str], code: str, cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
+    names = {"{cells}": [cells.folder], "{words}": cells.words, "{labels}": [cells.labels], "{model}": [outlines["model"]]}
     given = [each for word in words for each in names.get(word, [word])]
     out = tmp_path / ("p.csv" if words[0] == "predict" else "run")
     said = say(capsys, *given, "--out", out, *cells.home, code=2)
@@ -240,37 +154,33 @@ def test_what_cannot_be_is_said(words: list[str], code: str, cells: Cells, learn
     assert not out.exists()
 
 
-def test_masks_for_a_model_without_any_are_refused(cells: Cells, tmp_path: Path, capsys) -> None:
-    recipe = tmp_path / "plain.toml"
-    recipe.write_text(
-        'name = "plain"\nfamily = "classical"\n\n[parameters]\nfeatures = [{name = "intensity"}]\ntrials = 1\nfolds = 2\n'
-    )
-    words = [cells.folder, "--images", "*.bmp", "--labels", cells.labels, "--recipe", recipe, "--budget", "5s"]
+def test_masks_for_a_model_without_any_are_refused(cells: Cells, plain: Path, in_brief, tmp_path: Path, capsys) -> None:
+    words = [cells.folder, "--images", "*.bmp", "--labels", cells.labels, "--recipe", plain]
     plain = say(capsys, "learn", *words, "--out", tmp_path / "run", *cells.home)
     said = say(capsys, "evaluate", plain["model"], *cells.words, "--labels", cells.labels, *cells.home, code=2)
     assert said["error"]["code"] == "target-unknown-to-model"
 
 
-def test_a_volume_is_no_answer_for_a_flat_model(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
+def test_a_volume_is_no_answer_for_a_flat_model(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
     nibabel.save(nibabel.Nifti1Image(np.arange(960.0, dtype=np.float32).reshape(8, 12, 10), np.eye(4)), tmp_path / "v.nii")
-    said = say(capsys, "predict", learnt["model"], tmp_path / "v.nii", "--out", tmp_path / "p.csv", *cells.home, code=2)
+    said = say(capsys, "predict", outlines["model"], tmp_path / "v.nii", "--out", tmp_path / "p.csv", *cells.home, code=2)
     assert said["error"]["code"] == "no-images"
     assert "volume" in said["error"]["got"]
 
 
-def test_masks_of_somebody_else_are_not_touched(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
+def test_masks_of_somebody_else_are_not_touched(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "drawn-by-hand.png").write_bytes(b"precious")
-    words = ["predict", learnt["model"], cells.folder, "--images", "*.bmp", "--out", tmp_path / "p.csv", *cells.home]
+    words = ["predict", outlines["model"], cells.folder, "--images", "*.bmp", "--out", tmp_path / "p.csv", *cells.home]
     assert say(capsys, *words, code=2)["error"]["code"] == "exists"
     assert (tmp_path / "masks" / "drawn-by-hand.png").read_bytes() == b"precious"
 
 
-def test_without_the_check_they_would_be(cells: Cells, learnt: dict, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_without_the_check_they_would_be(cells: Cells, outlines: dict, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "drawn-by-hand.png").write_bytes(b"precious")
     monkeypatch.setattr(_found, "_ours", lambda folder: True)
-    say(capsys, "predict", learnt["model"], cells.folder, "--images", "*.bmp", "--out", tmp_path / "p.csv", *cells.home)
+    say(capsys, "predict", outlines["model"], cells.folder, "--images", "*.bmp", "--out", tmp_path / "p.csv", *cells.home)
     assert not (tmp_path / "masks" / "drawn-by-hand.png").exists()
 
 
@@ -282,8 +192,8 @@ def test_names_of_files_are_whole_and_none_is_used_twice() -> None:
     assert names == ["a/b.png", "a/b.jpg.png", "a/b.JPG-2.png", "c.png", "d.npz/train/7.png", "e_1.png"]
 
 
-def test_predicted_masks_can_be_read_as_masks(cells: Cells, learnt: dict, tmp_path: Path, capsys) -> None:
-    said = say(capsys, "predict", learnt["model"], cells.folder, "--images", "*.bmp", "--out", tmp_path / "p.csv", *cells.home)
+def test_predicted_masks_can_be_read_as_masks(cells: Cells, outlines: dict, tmp_path: Path, capsys) -> None:
+    said = say(capsys, "predict", outlines["model"], cells.folder, "--images", "*.bmp", "--out", tmp_path / "p.csv", *cells.home)
     with Compute(0) as compute:
         found = readers.collect(said["masks"], images=None, cache=None, compute=compute)
     assert len(found.refs) == COUNT

@@ -53,12 +53,14 @@ def test_inspect_answers_alike_three_ways(pngs, tmp_path: Path, capsys: pytest.C
     assert _settled(by_flags) == _settled(by_python) == _settled(by_json)
 
 
-def test_learn_predict_and_the_rest_answer_alike_from_python(pngs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = medloop.learn(pngs.src, workspace=tmp_path / "w", recipe="classical", budget="8s", **pngs.options)
+def test_learn_predict_and_the_rest_answer_alike_from_python(
+    pngs, plain: Path, in_brief, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = medloop.learn(pngs.src, workspace=tmp_path / "w", recipe=plain, budget="8m", **pngs.options)
     recipe = Path(first.run) / "recipe.toml"
-    second = medloop.learn(pngs.src, workspace=tmp_path / "w", budget="8s", recipe=recipe, **pngs.options)
+    second = medloop.learn(pngs.src, workspace=tmp_path / "w", budget="8m", recipe=recipe, **pngs.options)
     capsys.readouterr()
-    words = ["learn", *pngs.words, "--budget", "8s", "--recipe", str(recipe), "--json", "--workspace", str(tmp_path / "w")]
+    words = ["learn", *pngs.words, "--budget", "8m", "--recipe", str(recipe), "--json", "--workspace", str(tmp_path / "w")]
     assert main(words) == 0
     assert _settled(json.loads(capsys.readouterr().out)) == _settled(to_json(second))
 

@@ -231,16 +231,15 @@ def test_what_comes_into_the_watched_folder_is_taken_in(home: Workspace, opened:
 
 
 @pytest.mark.slow
-def test_labels_become_a_champion_that_proposes(home: Workspace, opened: Store, tmp_path: Path) -> None:
+def test_labels_become_a_champion_that_proposes(home: Workspace, opened: Store, plain: Path, in_brief, tmp_path: Path) -> None:
     """From enough labels over a challenger and its judgement to proposals, with nobody asking."""
     fill(opened, tmp_path / "a", 40)
     (waits, *_) = fill(opened, tmp_path / "b", 4, seed=9, labelled=False, state="ready")
-    settings.put(opened, {"retrain_after": 30, "recipe": "classical", "quiet_s": 0}, "ann")
+    settings.put(opened, {"retrain_after": 30, "recipe": str(plain), "quiet_s": 0}, "ann")
     queue = messages(home.root)
     work.fall_due(opened, queue)
     (asked_for,) = jobs.every(opened)
-    jobs.end(opened, asked_for.id, "stopped")
-    work.submit(opened, queue, "retrain", asked_for.request | {"budget": "90s"}, "ann")
+    assert asked_for.request["recipe"] == str(plain)
     assert worker(home, WorkerRequest(once=True)).failed == 0
     ended = {row.kind: row for row in jobs.every(opened, ("done",))}
     assert {"retrain", "judge", "propose"} <= set(ended), [(row.kind, row.state, row.error) for row in jobs.every(opened)]

@@ -154,7 +154,7 @@ def test_tumours_change_and_cysts_do_not(written):
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(written, tmp_path):
     phantom_ct.write(tmp_path / "again", seed=5, patients=8, workers=0)
-    phantom_ct.write(tmp_path / "other", seed=6, patients=4)
+    phantom_ct.write(tmp_path / "other", seed=6, patients=4, workers=0)
     first, again, other = (_hashes(folder) for folder in (written, tmp_path / "again", tmp_path / "other"))
     assert first == again
     same = [name for name in other if first.get(name) == other[name]]
@@ -209,7 +209,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
 def test_an_empty_folder_is_filled(tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    phantom_ct.write(folder, patients=4)
+    phantom_ct.write(folder, patients=4, workers=0)
     assert (folder / "labels.csv").is_file()
 
 

@@ -22,6 +22,7 @@ from medloop.workspace import Workspace
 from tests.peers import peer
 from tests.web.department import Department, furnished
 
+PATIENCE_MS = 60_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
@@ -70,6 +71,7 @@ def chromium() -> Iterator[object]:
     """The system's Chromium."""
     path = peer("chromium")
     api = pytest.importorskip("playwright.sync_api")
+    api.expect.set_options(timeout=PATIENCE_MS)
     with api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -83,7 +85,7 @@ def visit(chromium, served: Served) -> Iterator[Callable]:
 
     def visit(name: str = "ann", *, width: int = 1280, height: int = 800, by_form: bool = False, **options):
         context = chromium.new_context(base_url=served.url, viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
