@@ -51,6 +51,16 @@ def test_what_is_one_stays_one():
     assert not _apart.cuts(np.zeros((3, 4, 5), bool), 0.8).any()
 
 
+def test_several_necks_at_once_cut_as_each_alone():
+    rng = np.random.default_rng(5)
+    rough = ndimage.gaussian_filter(rng.normal(size=(12, 60, 60)), 3)
+    ragged = rough > np.quantile(rough, 0.6)
+    for there in (balls(-3)[0], balls(-9)[0], ragged):
+        each = [_apart.cuts(there, neck, THICK) for neck in (0.0, *_apart.NECKS)]
+        np.testing.assert_array_equal(_apart.cuts_at(there, (0.0, *_apart.NECKS), THICK), each)
+    assert len({int(one.sum()) for one in each}) > 3, "the necks differ"
+
+
 def test_a_flat_mask_is_cut_too():
     both = balls(-3)[0][12:13]
     assert count(both) == 1
@@ -89,7 +99,7 @@ def test_the_neck_is_learnt_where_neighbours_are_joined(monkeypatch):
         assert count(plain > 0) == 1
         assert count(masks.clean(scores, learnt, THICK) > 0) == 2
     assert masks.learn_cleaning(cases(gap=12.0), [THICK] * 3).necks == (), "nothing is joined"
-    monkeypatch.setattr(_apart, "cuts", lambda there, *_: there & False)
+    monkeypatch.setattr(_apart, "cuts_at", lambda there, necks, *_: np.zeros((len(necks), *there.shape), bool))
     assert masks.learn_cleaning(cases(), [THICK] * 3).necks == (), "cuts that cut nothing are noticed"
 
 

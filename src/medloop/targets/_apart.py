@@ -8,6 +8,8 @@ apart is apart for whoever looks at the mask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -25,8 +27,14 @@ _OUTSIDE = -50.0
 
 def cuts(there: NDArray[np.bool_], neck: float, spacing: SpacingMm | None = None) -> NDArray[np.bool_]:
     """The voxels ``(Z, Y, X)`` of ``there`` between parts that touch. ``neck``: from 0 (nothing is cut) to 1; ``spacing`` in mm."""
-    found = np.zeros(there.shape, np.bool_)
-    if neck <= 0:
+    return np.asarray(cuts_at(there, (neck,), spacing)[0])
+
+
+def cuts_at(there: NDArray[np.bool_], necks: Sequence[float], spacing: SpacingMm | None = None) -> NDArray[np.bool_]:
+    """`cuts` at each of several necks, ``(S, Z, Y, X)``. What is whole at a hint of a neck is whole at clearer ones too."""
+    found = np.zeros((len(necks), *there.shape), np.bool_)
+    hints_first = [each for each in np.argsort(necks)[::-1].tolist() if necks[each] > 0]
+    if not hints_first:
         return found
     labels, _ = parts(there)
     margin = [0 if side == 1 else 1 for side in there.shape]
@@ -35,10 +43,12 @@ def cuts(there: NDArray[np.bool_], neck: float, spacing: SpacingMm | None = None
         own = np.pad(labels[box] == number, [(each, each) for each in margin])
         depth = ndimage.distance_transform_edt(own, sampling=spacing)
         level = np.log(depth, out=np.full(own.shape, _OUTSIDE), where=own)
-        middles, count = ndimage.label(h_maxima(level, -np.log(neck), footprint=_AROUND), _AROUND)
-        if count > 1:
+        for place in hints_first:
+            middles, count = ndimage.label(h_maxima(level, -np.log(necks[place]), footprint=_AROUND), _AROUND)
+            if count < 2:
+                break
             basins = watershed(-level, middles, connectivity=_AROUND, mask=own)  # its own lines take hours on some masks
-            found[box] |= (own & (ndimage.maximum_filter(basins, footprint=_AROUND) > basins))[inner]
+            found[place][box] |= (own & (ndimage.maximum_filter(basins, footprint=_AROUND) > basins))[inner]
     return found
 
 

@@ -29,6 +29,8 @@ _WORTH = 0.0001
 """Gain in mean Dice below which nothing is changed."""
 _WORTH_A_CUT, _COST_OF_CUTS = 0.01, 0.002
 """Gain in how well parts answer parts below which nothing is cut, and the most Dice that cuts may cost."""
+_CUT = 100
+"""Cases on which cutting is tried, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +125,23 @@ def learn_cleaning(cases: Iterable[tuple[Array, Array]], spacings: Sequence[Spac
 def _necks(cases: Iterable[tuple[Array, Array]], cleaning: Cleaning, spacings: Sequence[SpacingMm | None]) -> tuple[float, ...]:
     """Of each class the neck at which parts are cut, in the middle of those that do best; ``()`` where none is.
 
-    Nothing is tried for a class of which no part found lies on several true ones.
+    Nothing is tried for a class of which no part found lies on several true ones. Of many cases `_CUT` or so are enough.
     """
     classes = range(1, len(cleaning.thresholds) + 1)
-    masked = ((np.where(truth == UNKNOWN, 0, clean(scores, cleaning)), truth) for scores, truth in cases)
-    wanted = {k for mask, truth in masked for k in classes if _apart.joined(truth == k, mask == k)}
-    necks = [0.0] * len(classes)
+    wanted: set[int] = set()
+    count = 0
+    for scores, truth in cases:
+        mask = np.where(truth == UNKNOWN, 0, clean(scores, cleaning))
+        wanted |= {k for k in classes if _apart.joined(truth == k, mask == k)}
+        count += 1
+    necks, every = [0.0] * len(classes), max(1, count // _CUT)
     for k in sorted(wanted):
         tried = []
-        for (scores, truth), spacing in zip(cases, spacings or itertools.repeat(None), strict=False):
+        for at, ((scores, truth), spacing) in enumerate(zip(cases, spacings or itertools.repeat(None), strict=False)):
+            if at % every:
+                continue
             mask, true, judged = clean(scores, cleaning) == k, truth == k, truth != UNKNOWN
-            cut = [mask & judged & ~_apart.cuts(mask, neck, spacing) for neck in (0.0, *_apart.NECKS)]
+            cut = [mask & judged & ~each for each in _apart.cuts_at(mask, (0.0, *_apart.NECKS), spacing)]
             tried.append([(_apart.likeness(true, each), _dice(true, each)) for each in cut])
         necks[k - 1] = _neck(*weighted.mean_known(np.array(tried)).T)
     return tuple(necks) if any(necks) else ()
