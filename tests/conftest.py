@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.peers import peer
+
 os.environ["OMP_NUM_THREADS"] = "1"
 """What tests learn is too small for more, and threads of several test processes would wait for one another at every step."""
+PATIENCE_MS = 60_000
+"""Of a browser."""
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -21,6 +27,18 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the development data beside the checkout (../shared/data)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """The system's Chromium; one a process, for the driver allows no second."""
+    path = peer("chromium")
+    api = pytest.importorskip("playwright.sync_api")
+    api.expect.set_options(timeout=PATIENCE_MS)
+    with api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)

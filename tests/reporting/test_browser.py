@@ -1,9 +1,6 @@
 """Pages in a real browser: nothing fails, nothing is fetched, nothing sticks out."""
 
 import pytest
-from playwright.sync_api import sync_playwright
-
-from tests.peers import peer
 
 NAMES = [
     "learn binary",
@@ -17,15 +14,6 @@ NAMES = [
     "inspect",
     "explain",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = peer("chromium")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 def problems(browser, path, width, scheme):
@@ -56,27 +44,27 @@ def problems(browser, path, width, scheme):
 @pytest.mark.peer
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (390, "dark")])
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_open_without_trouble(browser, pages, tmp_path, name, width, scheme):
+def test_pages_open_without_trouble(chromium, pages, tmp_path, name, width, scheme):
     path = tmp_path / "page.html"
     path.write_text(pages[name], encoding="utf-8")
-    assert problems(browser, path, width, scheme) == []
+    assert problems(chromium, path, width, scheme) == []
 
 
 @pytest.mark.peer
-def test_troubles_are_noticed(browser, pages, tmp_path):
+def test_troubles_are_noticed(chromium, pages, tmp_path):
     path = tmp_path / "page.html"
     bad = '<div style="width: 3000px">x</div><img alt="x" src="data:image/png;base64,AAAA"><img alt="y" src="https://example.org/y.png">'
     path.write_text(pages["inspect"].replace("</main>", bad + "</main>"), encoding="utf-8")
-    found = " ".join(problems(browser, path, 1280, "light"))
+    found = " ".join(problems(chromium, path, 1280, "light"))
     for trouble in ("broken images", "scrolls sideways", "console"):
         assert trouble in found
 
 
 @pytest.mark.peer
-def test_the_first_screen_holds_the_answer(browser, pages, tmp_path):
+def test_the_first_screen_holds_the_answer(chromium, pages, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(pages["learn binary"], encoding="utf-8")
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
     page.goto(path.as_uri())
     for selector in ("h1", ".verdict", ".tiles", ".notice.bad", ".notice.warn"):
         box = page.locator(selector).first.bounding_box()

@@ -19,11 +19,8 @@ from medloop.store import Store, accounts
 from medloop.web.app import create
 from medloop.web.security import SESSION
 from medloop.workspace import Workspace
-from tests.peers import peer
+from tests.conftest import PATIENCE_MS
 from tests.web.department import Department, furnished
-
-PATIENCE_MS = 60_000
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="session")
@@ -64,18 +61,6 @@ def served(department: tuple[Department, Store]) -> Iterator[Served]:
         yield Served(f"http://127.0.0.1:{door.getsockname()[1]}", opened, template)
         server.should_exit = True
         thread.join(10)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
-    """The system's Chromium."""
-    path = peer("chromium")
-    api = pytest.importorskip("playwright.sync_api")
-    api.expect.set_options(timeout=PATIENCE_MS)
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
