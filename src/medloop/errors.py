@@ -52,7 +52,7 @@ class Unreadable(Exception):
 
 def _nearest(name: str, names: list[str]) -> list[str]:
     """Three names at most that are like this one, none much less so than the first."""
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     alike = [difflib.SequenceMatcher(None, each, name).ratio() for each in near]
     return [each for each, ratio in zip(near, alike, strict=True) if ratio > alike[0] - _MUCH]
 

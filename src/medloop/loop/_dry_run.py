@@ -9,7 +9,7 @@ import numpy as np
 from medloop import labels, prep, readers, registry
 from medloop.dataset import Options, examine, summary
 from medloop.errors import Unreadable
-from medloop.loop._intake import Means, collect
+from medloop.loop._intake import Means, collect, unused
 from medloop.loop._protocols import SEARCH_SHARE
 from medloop.loop._start import DEFAULT, planner, recipe_for, structured
 from medloop.requests import DryRunResult, LearnRequest, seconds_of
@@ -41,8 +41,7 @@ def foresee(request: LearnRequest, recipe: Recipe, means: Means) -> DryRunResult
     warnings = [*collection.notes, *findings.notes, *(f"{refusal.got} {refusal.fix}" for refusal in findings.refusals)]
     if labelled.problems:
         warnings.append(f"{len(labelled.problems)} rows or images did not match each other; medloop inspect names them.")
-    if unused := len(collection.rejected) + len(kind.left_out):
-        warnings.append(f"{unused} files or images were not used; medloop inspect says why.")
+    warnings += unused(len(collection.rejected) + len(kind.left_out))
     warnings.append("Copies of pictures are found only when the images are read, and may still change the split.")
     if reading + scanning > budget:
         warnings.append(f"Reading alone takes about {reading:.0f} s, the budget is {budget:.0f} s: medloop learn would refuse it.")

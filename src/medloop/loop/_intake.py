@@ -124,3 +124,10 @@ def _none_usable(rejected: Sequence[Rejected]) -> InputError:
         allowed="Images that can be read, of one kind.",
         fix="Run medloop inspect: it says why each file is not used.",
     )
+
+
+def unused(count: int) -> list[str]:
+    """What is said where so many files or images could not be used."""
+    if not count:
+        return []
+    return [f"{count} {'file or image was' if count == 1 else 'files or images were'} not used; medloop inspect says why."]

@@ -27,7 +27,7 @@ from medloop.loop._augmented import augmented
 from medloop.loop._clock import Clock
 from medloop.loop._curve import Curve
 from medloop.loop._heat import Heater
-from medloop.loop._intake import Seen
+from medloop.loop._intake import Seen, unused
 from medloop.loop._learnt import LEARNT, PATIENTS, learnt_from, to_bytes
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import Lesson, Outcome
@@ -284,8 +284,7 @@ def _warnings(asked: Asked, counted: int | None) -> list[str]:
         )
     if asked.labelled.problems:
         told.append(f"{len(asked.labelled.problems)} rows or images did not match each other; medloop inspect names them.")
-    if unused := asked.unused + len(asked.seen.rejected):
-        told.append(f"{unused} files or images were not used; medloop inspect says why.")
+    told += unused(asked.unused + len(asked.seen.rejected))
     if counted is None:
         told.append("Looks at this test set could not be counted: the user's data folder cannot be written.")
     return told

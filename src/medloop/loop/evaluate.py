@@ -18,7 +18,7 @@ from medloop.evaluation.evidence import Answers, Evidence, StructuredEvidence
 from medloop.families import Finder, Model
 from medloop.loop import _runs
 from medloop.loop._clock import Clock
-from medloop.loop._intake import Means, Seen, collect, labels_with, look
+from medloop.loop._intake import Means, Seen, collect, labels_with, look, unused
 from medloop.loop._learnt import read_learnt
 from medloop.loop._pictures import shower
 from medloop.loop._protocols import unsaid
@@ -67,8 +67,7 @@ def evaluate(workspace: Workspace, request: EvaluateRequest, tell: Progress = QU
     shift = between(learnt.looks, here, request.seed)
     result = _result(request, place, judged, findings, folder)
     notes = [f"{len(labelled.problems)} rows or images did not match each other."] if labelled.problems else []
-    unused = len(collection.rejected) + len(seen.rejected)
-    notes += [f"{unused} files or images were not used; medloop inspect says why."] if unused else []
+    notes += unused(len(collection.rejected) + len(seen.rejected))
     notes += [*collection.notes, *learnt.doubts(seen.survey.refs)]
     result = replace(result, warnings=[*result.warnings, *notes], seconds=round(clock.seconds, 2))
     result = replace(result, shift=shift_told(shift, "new"))
