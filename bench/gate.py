@@ -30,6 +30,10 @@ _SPREAD = 0.8
 """Standard deviation of a case's Dice on the logit scale: about 0.12 around 0.8."""
 
 
+def _several(pictures: int) -> str:
+    return f", {pictures} pictures a patient" if pictures > 1 else ""
+
+
 @dataclass(frozen=True)
 class Setting:
     """``pictures``: of each patient, correlated 0.5 among themselves. ``correlation``: of both models' scores within a class.
@@ -46,7 +50,7 @@ class Setting:
 
     def __str__(self) -> str:
         """The setting in words."""
-        several = f", {self.pictures} pictures a patient" if self.pictures > 1 else ""
+        several = _several(self.pictures)
         sites = f", {self.sites} sites" if self.sites else ""
         return (
             f"AUC {self.champion:.2f} to {self.challenger:.2f}, {self.cases} cases ({100 * self.positive:.0f} % positive"
@@ -69,7 +73,7 @@ class Outlines:
 
     def __str__(self) -> str:
         """The setting in words."""
-        several = f", {self.pictures} pictures a patient" if self.pictures > 1 else ""
+        several = _several(self.pictures)
         return (
             f"Dice {self.champion:.2f} to {self.challenger:.2f}, {self.cases} cases ({100 * self.missed:.0f} % missed{several}), "
             f"correlation {self.correlation}, look {self.look}"
