@@ -19,7 +19,7 @@ from medloop.compute.memory import PeakMemory
 
 _FEW, _MANY = 10_000, 50_000
 _SIDE = 224
-_BUDGET, _LADDER = "4m", "8m"
+_BUDGET, _LADDER = "4m", "14m"
 _RECIPE = """name = "same"
 family = "classical"
 

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+import safetensors.torch
+from sklearn.metrics import roc_auc_score
 
 from medloop import families
 from medloop.errors import InputError
@@ -94,6 +96,25 @@ def test_an_average_with_features_is_a_model(make, tmp_path):
     np.testing.assert_array_equal(loaded.predict(job.arrays).probabilities, fitted.model.predict(job.arrays).probabilities)
 
 
+def test_batch_norms_learn_their_statistics_unless_told_to_keep_them(make):
+    """Those of a network that begins at random say nothing yet."""
+    said = {"norm": "batch", "views": 1, "targets": ["classes"]}
+    training = {"epochs": 8, "rate": 0.01, "batch": 8}
+    learnt = multitask.fit(make(**said, training=training))
+    assert learnt.recipe.parameters["norm"] == "batch"
+    assert learnt.recipe.parameters["training"]["norms"] == "learn"
+    assert roc_auc_score(CLASSES, learnt.out_of_fold.raw[:, 0]) > 0.95
+    running = _statistics(learnt.model.backbone)
+    assert running
+    assert any(np.abs(each).max() > 0.1 for each in running)
+    kept = multitask.fit(make(**said, training=training | {"norms": "keep"}))
+    assert all((each == 0).all() for each in _statistics(kept.model.backbone))
+
+
+def _statistics(content):
+    return [each.numpy() for name, each in safetensors.torch.load(content).items() if name.endswith("running_mean")]
+
+
 def test_large_volumes_are_asked_about_few_at_a_time(make, monkeypatch):
     """As many at once as hold so many voxels: memory does not grow with how large or how many they are."""
     seen = []
@@ -130,6 +151,7 @@ def test_cells_are_about_as_high_as_wide():
         ({"blocks": [1, 2, 2]}, "bad-recipe"),
         ({"blocks": [1, -1]}, "bad-recipe"),
         ({"network": "cubes"}, "bad-recipe"),
+        ({"norm": "layer"}, "bad-recipe"),
         ({"reconstruct": True}, "solid-network"),
     ],
     ids=str,

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from medloop.families import _trainings
 from medloop.families._trainings import Work
 from medloop.learning.lesson import Trained
 from medloop.learning.plan import Plan
@@ -40,7 +41,7 @@ class Pupil:
     def job(self):
         return SimpleNamespace(clock=lambda: self.now, deadline=BUDGET, tell=QUIET)
 
-    def pace(self, plan):
+    def pace(self, plan, steps):
         return self.thought
 
     def scores(self, net, rows):
@@ -96,6 +97,24 @@ def test_a_later_training_ends_when_its_time_is_over_and_the_rest_learns_no_long
     assert pupil.now <= BUDGET
     assert 0 < work.plan.stop_after < work.plan.epochs
     assert pupil.trainings[0] > pupil.trainings[1] >= pupil.trainings[-1] > 0
+
+
+class Slow(Pupil):
+    """Steps take three times as long until it is warm."""
+
+    def pace(self, plan, steps):
+        self.now += self.each * steps
+        return self.each * (3.0 if steps < 16 else 1.0)
+
+
+def test_a_pace_that_was_measured_in_no_time_is_measured_again(monkeypatch):
+    pupil = Slow(each=0.1, thought=0.0)
+    worked(pupil, THIRDS)
+    assert 0.75 * BUDGET < pupil.now < 0.95 * BUDGET
+    monkeypatch.setattr(_trainings, "_TASTING", 0.0)
+    hasty = Slow(each=0.1, thought=0.0)
+    worked(hasty, THIRDS)
+    assert hasty.now < 0.5 * BUDGET
 
 
 def test_trainings_that_are_not_ended_are_late(monkeypatch):

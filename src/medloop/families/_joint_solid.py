@@ -14,7 +14,9 @@ from medloop.networks.solid_spec import SolidSpec
 from medloop.types import Floats, Json, SpacingMm
 
 SLICES, SOLID = "slices", "solid"
-PLAN: Mapping[str, Json] = {"batch": 1, "rate": 2e-3, "head_rate": 1.0, "layer_decay": 1.0, "frozen": 0}
+SAID = ("filters", "levels", "reduce", "blocks", "norm")
+"""What a recipe may say of it."""
+_PLAN: Mapping[str, Json] = {"batch": 1, "rate": 2e-3, "head_rate": 1.0, "layer_decay": 1.0, "frozen": 0}
 """It begins at random: every layer learns, and alike."""
 _WHOLE, _CELLS = 2**18, 32
 """Cells of a volume that goes through whole; cells a side of the windows that larger ones are seen in."""
@@ -36,7 +38,12 @@ def spec(said: Mapping[str, Json], job: FitJob) -> SolidSpec | None:
     blocks = tuple(map(int, said.get("blocks", ())))
     if blocks and len(blocks) != levels:
         raise _refused(f"{levels} levels, and blocks of {len(blocks)}", "One number of blocks for each level.")
-    return replace(usual, filters=filters, levels=levels, reduce=(z, y, x), blocks=blocks)
+    return replace(usual, filters=filters, levels=levels, reduce=(z, y, x), blocks=blocks, norm=str(said.get("norm", usual.norm)))
+
+
+def plan(net: SolidSpec) -> Mapping[str, Json]:
+    """How it is trained. Batch norms that begin at random have no statistics to keep."""
+    return _PLAN if net.norm == "group" else {**_PLAN, "norms": "learn"}
 
 
 def patch(net: SolidSpec, shape: Sequence[int]) -> list[int]:

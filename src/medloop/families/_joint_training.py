@@ -37,7 +37,6 @@ from medloop.types import Array, Floats, Integers, TargetKind
 _VOXELS, _AT_ONCE = 2**22, 32
 """Voxels of images that are asked about at once, and images at most."""
 _SHOWN = 2000
-_TASTE = 3
 _FOREGROUND = 0.5
 
 
@@ -172,17 +171,17 @@ class Ground:
         net.to("cpu")
         return found
 
-    def pace(self, plan: Plan) -> float:
-        """Seconds that learning from one case takes, measured on a few steps, after some to warm up."""
+    def pace(self, plan: Plan, steps: int) -> float:
+        """Seconds that learning from one case takes, measured on so many steps, after some to warm up."""
         brief = dataclasses.replace(plan, epochs=2, average="none", stop_after=0, unfreeze_every=0)
-        few = np.resize(np.arange(len(self.job.train)), max(1, _TASTE * plan.batch // self._per_case))
+        few = np.resize(np.arange(len(self.job.train)), max(1, steps * plan.batch // self._per_case))
         net = copy.deepcopy(self.net)
         if self.kept is not None:
             self.kept.fill(net, np.unique(few), self.job)
             lesson = self._of_heads(net, self.kept, few, brief, None, "")
         else:
             lesson = self._lesson(net, few, brief, self.targets, None, "")
-        order = np.resize(np.arange(len(lesson.train)), _TASTE * plan.batch)
+        order = np.resize(np.arange(len(lesson.train)), steps * plan.batch)
         result = stages.train_one(dataclasses.replace(lesson, order=lambda epoch: order))
         return self._per_case / float(result.history[-1]["images_per_second"])
 

@@ -4,7 +4,8 @@
 ``from``          a file of weights or a model's folder to begin with; ``from_digest``: the hash of it, read and left alone
 ``network``       ``slices`` (volumes go slice by slice through a pretrained network) or ``solid`` (it sees volumes as volumes)
 ``filters``       of the solid one: channels of its first maps; ``levels``: how many maps there are; ``reduce``: voxels
-                  ``[z, y, x]`` of which the mean is one that it sees; ``blocks``: of convolutions at each level (see `SolidSpec`)
+                  ``[z, y, x]`` of which the mean is one that it sees; ``blocks``: of convolutions at each level; ``norm``
+                  (see `SolidSpec`)
 ``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
 ``head``          a table: ``regions``, ``join``, ``dropout`` (of what is said of the case, see `ClassifierSpec`)
 ``width``         of the pyramid
@@ -48,7 +49,7 @@ from medloop.networks.classifier import TURNS
 from medloop.networks.joint import HOW, JointSpec
 from medloop.networks.losses import LossSpec
 from medloop.networks.multitask import MultitaskSpec
-from medloop.networks.solid_spec import SolidSpec
+from medloop.networks.solid_spec import NORMS, SolidSpec
 from medloop.targets import reconstruction
 from medloop.types import Json, Target, TargetKind
 
@@ -163,7 +164,7 @@ class Settings:
         """What it is made of."""
         if self.solid is not None:
             made = self.solid.to_json()
-            return {"network": _joint_solid.SOLID} | {name: made[name] for name in ("filters", "levels", "reduce", "blocks")}
+            return {"network": _joint_solid.SOLID} | {name: made[name] for name in _joint_solid.SAID}
         return {
             "network": _joint_solid.SLICES,
             "backbone": self.backbone.name,
@@ -197,7 +198,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     classes, further = _targets(job)
     solid = _joint_solid.spec(said, job)
     patch = _patch(said.get("patch"), job, further, solid)
-    training = (_joint_solid.PLAN if solid else {}) | said.get("training", {})
+    training = (_joint_solid.plan(solid) if solid else {}) | said.get("training", {})
     backbone = _backbone(said, job, patch, (classes, further), begun)
     kept = _kept(said, job, (classes, further), patch, backbone)
     return Settings(
@@ -432,6 +433,7 @@ WANTED: Mapping[str, Wanted] = {
     "levels": _wanted.whole(2),
     "reduce": Wanted("three whole numbers [z, y, x], 1 or more", lambda value: _parts(value) and 0 not in value),
     "blocks": Wanted("a list of whole numbers such as [1, 2, 2], one for each level", _counts),
+    "norm": _wanted.one_of(*NORMS),
     "backbone": _wanted.text(DEFAULT),
     "stages": _tuning.WANTED["stages"],
     "side": _wanted.whole(16),

@@ -34,7 +34,6 @@ AT_ONCE = 64
 _SHOWN = 5000
 _PULL, _STEPS = 1e-3, 100
 _ASIDE = 10
-_TASTE = 4
 _STILL_S = 1e-4
 
 
@@ -177,11 +176,11 @@ class Ground:
                 return np.asarray(net.answer(torch.from_numpy(Rows(self.first).take(rows))).numpy(), np.float64)
         return self._answers(Viewed(net), rows).astype(np.float64)
 
-    def pace(self, plan: Plan) -> float:
-        """Seconds that learning from one case takes, measured on a few steps, after some to warm up; next to none from features."""
+    def pace(self, plan: Plan, steps: int) -> float:
+        """Seconds that learning from one case takes, measured on so many steps after a warm-up; next to none from features."""
         if self.settings.still:
             return _STILL_S
-        few = np.resize(np.arange(len(self.values)), _TASTE * plan.batch)
+        few = np.resize(np.arange(len(self.values)), steps * plan.batch)
         brief = dataclasses.replace(plan, epochs=2, average="none", stop_after=0, unfreeze_every=0)
         loss = losses.make(self.job.dataset.target, self.settings.loss, self.values)
         lesson = Lesson(

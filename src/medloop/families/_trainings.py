@@ -28,6 +28,8 @@ from medloop.workspace import write_json
 
 N = TypeVar("N")
 _EXPORT_S, _TRAINING_S = 4.0, 0.5
+_TASTE, _MOST_STEPS, _TASTING = 4, 64, 0.005
+"""Steps on which the pace is measured, at most, and the share of the time left that these may well take."""
 _USED, _LATE = 0.85, 1.15
 _LEAST_EPOCHS = 1.5
 _LOOKING = 0.5
@@ -90,8 +92,8 @@ class Ground(Protocol[N]):
         """``(m, columns)`` raw scores."""
         ...
 
-    def pace(self, plan: Plan) -> float:
-        """Seconds that learning from one case takes."""
+    def pace(self, plan: Plan, steps: int) -> float:
+        """Seconds that learning from one case takes, measured on so many steps."""
         ...
 
 
@@ -180,8 +182,18 @@ class Work(Generic[N]):
     def _each(self) -> float:
         """Seconds of learning from one case."""
         if self._pace is None:
-            self._pace = self.ground.pace(self.plan)
+            self._pace = self._tasted()
         return self._pace
+
+    def _tasted(self) -> float:
+        """The pace of a few steps, or of more where these are over at once and so say little."""
+        clock, steps = self.ground.job.clock, _TASTE
+        while True:
+            start = clock()
+            pace = self.ground.pace(self.plan, steps)
+            if steps >= _MOST_STEPS or not 0 < clock() - start < _TASTING * (self.ground.job.deadline - start):
+                return pace
+            steps *= 4
 
     def _affordable(self) -> int:
         """Epochs: as the recipe says, as a run that was killed has settled, or as many as there is time for."""

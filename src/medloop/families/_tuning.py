@@ -5,7 +5,8 @@ network only, the first of them as they came, few epochs, averaged weights, stro
 
 ``how``           ``last`` (the backbone as it is, only the layers behind it are learnt) or ``whole`` (the backbone too)
 ``from``          a file of weights or a model's folder to begin with
-``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`)
+``backbone``      timm's name; ``stages`` (maps that are used), ``side`` (pixels the network sees), ``level`` (see `BackboneSpec`;
+                  grey pictures are levelled, for exposure and contrast differ from machine to machine)
 ``head``          a table: ``regions``, ``join``, ``slices``, ``planes``, ``dropout``, ``views`` (see `ClassifierSpec`)
 ``imbalance``     what is done where classes are of unequal size: ``none``, ``weights``, ``sampling``, ``adjust``, ``focal``
 ``loss``          a table (see `LossSpec`)
@@ -164,8 +165,9 @@ def plan_for(how: str, cases: int, said: Mapping[str, Json]) -> Plan:
 
 
 def _backbone(said: Mapping[str, Json], arrays: PreparedArrays, begun: BackboneSpec | None) -> BackboneSpec:
-    small = max(arrays.shape[2:]) <= SMALL
-    usual = begun or BackboneSpec(side=SMALL_SIDE if small else LARGE_SIDE, stages=(1, 2, 3) if small else (1, 2, 3, 4))
+    small, flat = max(arrays.shape[2:]) <= SMALL, arrays.shape[1] == 1
+    side, stages = (SMALL_SIDE, (1, 2, 3)) if small else (LARGE_SIDE, (1, 2, 3, 4))
+    usual = begun or BackboneSpec(side=side, stages=stages, level=flat and not (arrays.colour or arrays.binary))
     return backbone_said(said, usual)
 
 

@@ -1,6 +1,6 @@
 """Volumes seen as volumes: MONAI's SegResNet behind the interface of `multitask.Multitask`.
 
-An encoder of residual blocks with group norms, and a light decoder (Myronenko, BrainLes 2018). It begins at random: for volumes
+An encoder of residual blocks, and a light decoder (Myronenko, BrainLes 2018). It begins at random: for volumes
 whose slices say little by themselves (shapes), or that are labelled in plenty. What is asked of the case comes from all maps of the
 encoder, pooled; masks come from the decoder. Importing this module imports MONAI, which takes seconds.
 """
@@ -129,7 +129,7 @@ def _whole(spec: SolidSpec, outputs: int) -> SegResNet:
         init_filters=spec.filters,
         in_channels=spec.channels,
         out_channels=outputs,
-        norm=("group", {"num_groups": _GROUPS}),
+        norm=("group", {"num_groups": _GROUPS}) if spec.norm == "group" else spec.norm,
         blocks_down=spec.blocks or (1,) + (2,) * (spec.levels - 1),
         blocks_up=(1,) * (spec.levels - 1),
     )

@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 
 from medloop.types import Json
 
+NORMS = ("group", "batch")
+
 
 @dataclass(frozen=True, slots=True)
 class SolidSpec:
     """``channels``: of the volumes. ``filters``: of the first maps, a multiple of 4; each of ``levels`` has twice those before it.
 
     ``reduce``: voxels ``z, y, x`` of which the mean is one that the network sees. ``blocks``: pairs of convolutions at each level;
-    empty: one at the first, two at each of the others.
+    empty: one at the first, two at each of the others. ``norm``: ``group`` (each volume by itself, so that a batch
+    may be one volume) or ``batch`` (all volumes of a batch together: better for many small ones, whose size tells something).
     """
 
     channels: int = 1
@@ -20,6 +23,7 @@ class SolidSpec:
     levels: int = 4
     reduce: tuple[int, int, int] = (1, 1, 1)
     blocks: tuple[int, ...] = ()
+    norm: str = "group"
 
     def to_json(self) -> dict[str, Json]:
         """As plain JSON."""
