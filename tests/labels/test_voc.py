@@ -118,12 +118,12 @@ def test_lists_without_extensions_give_the_split(smears, read_folder):
     assert [str(case.given_split) for case in found.cases] == ["train", "train", "val"]
 
 
-@pytest.mark.parametrize("labels", ["nowhere.xml", "empty"])
-def test_labels_that_are_not_there_are_refused(smears, read_folder, labels):
+@pytest.mark.parametrize(("labels", "code"), [("nowhere.xml", "no-labels"), ("empty", "bad-labels")])
+def test_labels_that_are_not_there_are_refused(smears, read_folder, labels, code):
     (smears / "empty").mkdir()
     with pytest.raises(InputError) as caught:
         read_folder(smears, labels=str(smears / labels))
-    assert caught.value.code == "bad-labels"
+    assert caught.value.code == code
 
 
 def test_other_xml_files_are_no_boxes(tmp_path, write_picture, read_folder):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from medloop import readers
 from tests.loop.command import Command
 from tests.loop.conftest import blob
 
@@ -138,3 +139,11 @@ def test_a_table_that_is_not_there(command, scans: Path, tmp_path: Path) -> None
 def test_the_patient_called_0_is_a_patient(command, scans: Path, tmp_path: Path) -> None:
     found = plan(command, scans, written(tmp_path, ROWS))
     assert found["dataset"]["patients"] == 8
+
+
+@pytest.mark.parametrize("verb", ["learn", "inspect"])
+def test_a_missing_table_is_told_before_any_image_is_looked_for(command, scans: Path, tmp_path: Path, monkeypatch, verb) -> None:
+    looked = []
+    monkeypatch.setattr(readers, "collect", lambda *_, **__: looked.append(verb))
+    command.refused(verb, scans, "--labels", tmp_path / "labelz.csv", code=2, says=("labelz.csv", "Check the spelling"))
+    assert not looked

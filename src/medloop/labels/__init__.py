@@ -21,13 +21,14 @@ from medloop.requests import SourceRequest, listed
 if TYPE_CHECKING:
     from medloop.readers import Collection
 
-__all__ = ["NOTHING", "LabelFormat", "Labelled", "Using", "case_of", "find", "patient_of", "read"]
+__all__ = ["NOTHING", "LabelFormat", "Labelled", "Using", "case_of", "check", "find", "patient_of", "read"]
 
 
 _NO_LABEL = ("no-label-column", "which-label-column", "which-table")
 """What may be wrong with a table that is not needed for classes."""
 _OF_MASKS = ("masks", "seg")
 """The formats of files that ``--masks`` names."""
+_LABEL_FILES = "A table (CSV, TSV, XLSX), an .npz, a COCO JSON, Pascal VOC or DICOM SEG files, nnU-Net's dataset.json."
 
 
 def read(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled:
@@ -46,6 +47,12 @@ def read(collection: Collection, request: SourceRequest, using: Using | None = N
             fix="Give a table with --labels, or sort the images into class folders.",
         )
     return labelled
+
+
+def check(request: SourceRequest) -> None:
+    """Raises `InputError` where ``--labels`` names what is not there or no label file, before any image is looked for."""
+    if request.labels is not None:
+        _named(request.labels, _formats())
 
 
 def find(collection: Collection, request: SourceRequest, using: Using | None = None) -> Labelled | None:
@@ -108,8 +115,15 @@ def _formats() -> list[LabelFormat]:
 
 
 def _named(labels: str, formats: Sequence[LabelFormat]) -> list[tuple[LabelFormat, str]]:
-    """The formats of the paths in ``--labels``, each with its paths. Raises `InputError` for a path of no format."""
+    """The formats of the paths in ``--labels``, each with its paths. Raises `InputError` for what is missing or of no format."""
     paths = (labels,) if Path(labels).expanduser().exists() else listed(labels)
+    if missing := [path for path in paths if not Path(path).expanduser().exists()]:
+        raise InputError(
+            "no-labels",
+            got=f"There is no label table or file at {', '.join(missing)}.",
+            allowed=_LABEL_FILES,
+            fix="Check the spelling, or give the full path.",
+        )
     by_format: dict[int, list[str]] = {}
     for path in paths:
         place = next((place for place, each in enumerate(formats) if each.opens(Path(path).expanduser())), None)
@@ -117,7 +131,7 @@ def _named(labels: str, formats: Sequence[LabelFormat]) -> list[tuple[LabelForma
             raise InputError(
                 "bad-labels",
                 got=f"--labels {path} is no label file that can be read.",
-                allowed="A table (CSV, TSV, XLSX), an .npz, a COCO JSON, Pascal VOC or DICOM SEG files, nnU-Net's dataset.json.",
+                allowed=_LABEL_FILES,
                 fix="Give the file itself; leave --labels out for class folders.",
             )
         by_format.setdefault(place, []).append(path)

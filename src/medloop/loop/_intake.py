@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from medloop import prep, prepared, readers
+from medloop import labels, prep, prepared, readers
 from medloop.compute import Compute
 from medloop.dataset import duplicates
 from medloop.dataset.duplicates import Pair
@@ -61,7 +61,10 @@ def collect(
     With ``keep`` the next time opens only files that changed. ``empty``: no image at all is no error.
     """
     channels = channels or Channels.of(*readers.channels_of(request.src, request.channels, request.case_by))
-    masks = request.masks if isinstance(request, SourceRequest) else None
+    masks = None
+    if isinstance(request, SourceRequest):
+        masks = request.masks
+        labels.check(request)
     cache = means.workspace.cache if keep else None
     with means.clock.stage("scan"):
         found = readers.collect(
