@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from medloop import families
 from medloop.errors import InputError
-from medloop.families import _fine_tuning, _training, transfer
+from medloop.families import _fine_tuning, _training, _tuning, transfer
 from medloop.families._begun import begun
 from medloop.networks import running
 from medloop.types import Recipe, TargetKind
@@ -74,8 +74,9 @@ def test_promises_of_a_family(make, tmp_path, what):
 
 
 def test_what_is_there_is_learnt_and_scores_are_of_the_model(make, make_job):
-    # what is there is bright: levelling takes most of that from so small a picture
-    parameters = {"training": {"epochs": 4, "batch": 16, "frozen": 0}, "level": False}
+    # the classes are places, and a picture is not judged with its mirror image
+    training = {"epochs": 4, "batch": 16, "frozen": 0}
+    parameters = {"training": training, "level": False, "head": {"views": 1}}
     job = make(TargetKind.BINARY, HALF, parameters=parameters)
     fitted = transfer.fit(job)
     assert roc_auc_score(HALF, fitted.out_of_fold.raw[:, 0]) > 0.9
@@ -288,3 +289,13 @@ def test_everything_at_once(make):
     assert fitted.recipe.parameters["training"]["kept"] == "best"
     rows = [row for row in fitted.trials[0]["history"] if row["fold"] == "all"]
     assert all(row["validation_loss"] is not None for row in rows)
+
+
+def test_pictures_are_judged_in_the_views_that_were_learnt_from(make):
+    def usual(**said):
+        return _tuning.settings(make(TargetKind.BINARY, HALF, parameters=said)).classifier.views
+
+    assert usual() == 2
+    assert usual(augmentation={"flips": ["y", "x"]}) == 4
+    assert usual(augmentation={}) == usual(how="last") == 1
+    assert usual(head={"views": 1}) == 1

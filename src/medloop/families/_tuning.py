@@ -124,7 +124,8 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
     said, arrays, target = job.recipe.parameters, job.arrays, job.dataset.target
     how = str(said.get("how", "whole"))
     spec = _backbone(said, arrays, begun)
-    head = _classifier(said.get("head", {}), how, arrays, columns(target))
+    changes = _augmentation(said, how, job)
+    head = _classifier(said.get("head", {}), arrays, columns(target), changes)
     imbalance = str(said.get("imbalance", "none" if target.kind is TargetKind.NUMBER else "weights"))
     loss = {"smoothing": 0.05, **IMBALANCE[imbalance], **said.get("loss", {})}
     if target.kind is TargetKind.NUMBER:
@@ -136,7 +137,7 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         classifier=head,
         imbalance=imbalance,
         loss=LossSpec.from_json(loss),
-        augmentation=_augmentation(said, how, job),
+        augmentation=changes,
         skip=float(said.get("skip", 0.0)),
         plan=plan_for(how, len(job.train), said.get("training", {})),
         folds=said.get("folds", _FOLDS_OF_MANY if len(job.train) >= _MANY else None),
@@ -184,12 +185,13 @@ def backbone_said(said: Mapping[str, Json], usual: BackboneSpec) -> BackboneSpec
     )
 
 
-def _classifier(said: Mapping[str, Json], how: str, arrays: PreparedArrays, count: int) -> ClassifierSpec:
+def _classifier(said: Mapping[str, Json], arrays: PreparedArrays, count: int, changes: Augmentation) -> ClassifierSpec:
+    """Pictures that are mirrored while it learns are judged in these views too."""
     usual: dict[str, Json] = {"dropout": 0.2, "regions": [1]}
     if arrays.shape[1] > 1:
         usual |= {"join": "attention", "slices": min(_SLICES, arrays.shape[1])}
-    elif arrays.colour and how == "whole":
-        usual["views"] = 4
+    elif "x" in changes.flips:
+        usual["views"] = 4 if "y" in changes.flips else 2
     return ClassifierSpec.from_json({"columns": count} | usual | dict(said))
 
 
