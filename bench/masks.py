@@ -16,8 +16,8 @@ from bench.core import Row, shared
 from medloop.evaluation import overlap
 
 SEED = 0
-CELLS, LESIONS, CORD = "13m", "9m", "5m"
-"""Budgets. Promised are 15 minutes for the cells and 20 for each patient, in which both are learnt here; a budget is kept within a
+CELLS, LESIONS, CORD = "13m", "16m", "5m"
+"""Budgets. Promised are 15 minutes for the cells and 20 for each patient; a budget is kept within a
 tenth and half a minute."""
 _FOLDS = 5
 _PATIENTS = ("patient19", "patient26")
