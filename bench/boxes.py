@@ -1,7 +1,7 @@
 """How well cells are found in blood smears: average precision on the list that the data set apart.
 
-Only this bench scores that list; choices are made inside ``train``. It takes 18 minutes at most on two cores: the heads learn for
-as many epochs as are worth while, and that does not fill the 30 minutes that are promised.
+Only this bench scores that list; choices are made inside ``train``. It takes a few minutes: the heads learn for as many epochs as
+are worth while, and that does not fill the 30 minutes that are promised.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from medloop.learning import augment
 from medloop.types import UNKNOWN, Target, TargetKind, Truth
 
 MASKS = Target(TargetKind.MASKS, ("ball",), "masks")
+BOXES = Target(TargetKind.BOXES, ("cell",), "boxes")
 COUNT = 6
 
 
@@ -48,3 +49,31 @@ def test_slabs_are_not_tilted_out_of_what_is_known(usual):
 
 def test_masks_of_volumes_are_made_from_the_pixels_of_a_slice_and_its_neighbours(usual):
     assert usual([4, 0, 0]).net.fine == 3
+
+
+@pytest.fixture
+def flat(make_job):
+    """A function that gives the settings for so many flat pictures, with boxes of a part of them."""
+
+    def settings(count, **parameters):
+        job = make_job(TargetKind.BINARY, np.arange(count) % 2, **parameters)
+        empty = (np.zeros((0, 6)),) * count, (np.zeros(0, np.int64),) * count
+        further = (Truth(BOXES, np.ones(count, bool), boxes=empty[0], box_classes=empty[1]),)
+        return _joint_tuning.settings(dataclasses.replace(job, dataset=dataclasses.replace(job.dataset, further=further)))
+
+    return settings
+
+
+def test_boxes_alone_are_not_learnt_by_heart_from_the_few_views_that_are_kept(flat):
+    alone = flat(200, targets=["boxes"])
+    assert alone.kept
+    assert alone.plan.epochs / alone.kept == 4, "times that each view is seen"
+    assert flat(200, targets=["boxes"], kept=16).plan.epochs == 2 * alone.plan.epochs
+    for other in ({"targets": ["classes", "boxes"]}, {"targets": ["boxes"], "kept": 0}):
+        assert flat(200, **other).plan.epochs == 200
+    assert flat(200, targets=["boxes"], training={"epochs": 150}).plan.epochs == 150, "a recipe is followed"
+
+
+def test_few_pictures_are_seen_oftener_and_many_no_oftener_than_before():
+    assert _joint_tuning.plan_for(50, False, {}, kept=8).epochs == 80
+    assert _joint_tuning.plan_for(4_000, False, {}, kept=3).epochs == _joint_tuning.plan_for(4_000, False, {}).epochs == 10

@@ -71,6 +71,9 @@ _LOOK = 0.6
 _LOOK_AT_PICTURES = 3.0
 """What an answer costs of what learning from a case does, in halves; where learning is from kept maps and answers from pictures."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
+_TIMES_SEEN, _LEAST_VIEWED = 4, 4_000
+"""How often a kept view is seen where boxes alone are learnt, or views in all where there are few. Shown oftener they are learnt by
+heart, with what nobody marked in them."""
 _WINDOWS, _FEW_WINDOWS = 8, 96
 """Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
 _LARGEST_SIDE = 512
@@ -216,16 +219,21 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
         augmentation=_augmentation(said, job, patch),
-        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training),
+        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training, kept if _boxes_alone(classes, further) else 0),
         folds=_folds(said, classes),
         told=float(job.class_known.mean()),
         epochs_open="epochs" not in said.get("training", {}),
     )
 
 
-def plan_for(cases: int, deep: bool, said: Mapping[str, Json]) -> Plan:
-    """How to train on so many cases, ``deep``: volumes. ``epochs`` is then the most that is worth while."""
+def plan_for(cases: int, deep: bool, said: Mapping[str, Json], kept: int = 0) -> Plan:
+    """How to train on so many cases, ``deep``: volumes. ``epochs`` is then the most that is worth while.
+
+    ``kept``: views of each picture from whose maps boxes alone are learnt, 0: otherwise.
+    """
     most = min(max(math.ceil(_VIEWED / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
+    if kept:
+        most = min(most, max(_TIMES_SEEN * kept, math.ceil(_LEAST_VIEWED / max(cases, 1))))
     usual: dict[str, Json] = {
         "epochs": most,
         "batch": 2 if deep else 8,
@@ -267,6 +275,11 @@ def _targets(job: FitJob) -> tuple[bool, tuple[Target, ...]]:
     return own and _CLASSES in wanted, further
 
 
+def _boxes_alone(classes: bool, further: tuple[Target, ...]) -> bool:
+    """Whether nothing else is learnt."""
+    return not classes and {each.kind for each in further} == {TargetKind.BOXES}
+
+
 def _backbone(
     said: Mapping[str, Json], job: FitJob, patch: Patch, asked: tuple[bool, tuple[Target, ...]], begun: BackboneSpec | None
 ) -> BackboneSpec:
@@ -274,7 +287,7 @@ def _backbone(
     _, depth, high, wide = job.arrays.shape
     side = max(patch[1] or high, patch[2] or wide)
     channels = job.arrays.shape[0] * (1 + 2 * _context(said, job))
-    stages = _FOR_BOXES if not classes and {each.kind for each in further} == {TargetKind.BOXES} else _STAGES
+    stages = _FOR_BOXES if _boxes_alone(classes, further) else _STAGES
     usual = begun or BackboneSpec(side=min(max(side, _tuning.SMALL_SIDE), _LARGEST_SIDE), stages=stages)
     seen = 0 if channels in (1, 3) and (depth == 1 or channels == 1) else channels
     return dataclasses.replace(_tuning.backbone_said(said, usual), channels=seen)
