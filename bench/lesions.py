@@ -12,7 +12,6 @@ import nibabel
 import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bench._learning import learnt, place, value
 from bench.core import Row
@@ -21,6 +20,7 @@ from medloop.loop.predict import predict
 from medloop.loop.sample import sample
 from medloop.requests import PredictRequest, SampleRequest, SampleResult
 from medloop.targets import measures
+from medloop.targets.masks import instances
 from medloop.types import Floats, Metric
 from medloop.workspace import Workspace
 
@@ -28,28 +28,28 @@ SEED, NEW_SEED, NEW = 0, 1, 40
 """Seeds of the patients that are learnt from and of the new ones; how many new ones there are."""
 BUDGET, RECIPE = "15m", "slabs"
 _TUMOUR, _RATE = 11, 1.0
-_TOUCHING = np.ones((3, 3, 3))
 _TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A part of an answered mask: its size, whether it is a false positive, and the lesions that it hits."""
+    """What is answered, a part of the mask or a doubtful place: its score, its longest diameter (mm), whether it is a false
+    positive, and the lesions that it hits."""
 
-    voxels: int
+    score: float
+    longest_mm: float
     false: bool
     hits: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A study: the patient, the longest diameter (mm) of each tumour as it was made, as its true label map and as the answer have
-    it (NaN where it is missed), and the parts answered."""
+    """A study: the patient, the longest diameter (mm) of each tumour as it was made and as its true label map has it, and what is
+    answered."""
 
     patient: str
     made_mm: Floats
     true_mm: Floats
-    found_mm: Floats
     parts: tuple[Part, ...]
 
 
@@ -93,7 +93,7 @@ def rows() -> Iterator[Row]:
         figure=float(figures["sensitivity"].value or 0.0),
         unit="sensitivity",
         seeds=[SEED, NEW_SEED],
-        notes=f"{_interval(figures['sensitivity'])}; {falses or 0.0:.2f} false positives a case; parts of {level} voxels or more; "
+        notes=f"{_interval(figures['sensitivity'])}; {falses or 0.0:.2f} false positives a case; scores of {level:.3f} or more; "
         f"Dice held out {value(result, 'dice_tumour'):.3f}; {shared_notes}",
     )
     yield Row(
@@ -126,29 +126,29 @@ def _judged(found: Path, truth: Path) -> Iterator[Judged]:
         answers = {
             line["case"].partition("#")[0].replace("/", "_"): found / "masks" / line["file"] for line in csv.DictReader(file)
         }
+    told: dict[str, list[dict[str, str]]] = {}
+    with (found / "parts.csv").open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            told.setdefault(line["case"].partition("#")[0].replace("/", "_"), []).append(line)
     for path in sorted((truth / "masks").glob("*.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
-        yield _study(name, answers[name], path, lesions.get(name, []))
+        yield _study(answers[name], told.get(name, []), path, lesions.get(name, []))
 
 
-def _study(name: str, answer: Path, truth: Path, lesions: Sequence[dict[str, str]]) -> Judged:
-    """A tumour is hit by a part that covers its centre, or whose centre lies within its longest radius (as LUNA16)."""
+def _study(answer: Path, told: Sequence[dict[str, str]], truth: Path, lesions: Sequence[dict[str, str]]) -> Judged:
+    """A tumour is hit by what covers its centre, or whose centre lies within its longest radius (as LUNA16)."""
     image = nibabel.load(answer)
-    labels = ndimage.label(np.asarray(image.dataobj) > 0, _TOUCHING)[0]
-    places = ndimage.find_objects(labels)
+    labels = instances((np.asarray(image.dataobj) > 0).astype(np.uint8).transpose(2, 1, 0)).labels.transpose(2, 1, 0)
     centres, made = _at(lesions) * _TO_RAS, np.array([float(each["longest_mm"]) for each in lesions])
     inside = np.rint(apply_affine(np.linalg.inv(image.affine), centres)).astype(int).reshape(-1, 3)
     under = np.array([_value(labels, each) for each in inside], dtype=int)
-    found_mm = np.full(len(lesions), np.nan)
     parts = []
-    for number, place_of in enumerate(places, 1):
-        own = labels[place_of] == number
-        middle = apply_affine(image.affine, np.add(ndimage.center_of_mass(own), [each.start for each in place_of]))
-        hits = np.flatnonzero((under == number) | (np.linalg.norm(centres - middle, axis=1) <= made / 2))
-        if len(hits):
-            found_mm[hits] = np.fmax(found_mm[hits], _longest(own, image))
-        parts.append(Part(int(own.sum()), not len(hits), tuple(hits.tolist())))
-    return Judged(name.partition("_")[0], made, _true_mm(truth, centres, made), found_mm, tuple(parts))
+    for line in told:
+        middle = apply_affine(image.affine, [float(line[axis]) for axis in "xyz"])
+        hits = np.flatnonzero((under == int(line["part"])) | (np.linalg.norm(centres - middle, axis=1) <= made / 2))
+        parts.append(Part(float(line["score"]), float(line["longest diameter"]), not len(hits), tuple(hits.tolist())))
+    name = truth.name.removesuffix(".nii.gz")
+    return Judged(name.partition("_")[0], made, _true_mm(truth, centres, made), tuple(parts))
 
 
 def _true_mm(truth: Path, centres: Floats, made: Floats) -> Floats:
@@ -182,19 +182,22 @@ def _longest(part: NDArray[np.bool_], image: Any) -> float:
     return float(told["tumour longest diameter"])
 
 
-def _level(judged: Sequence[Judged]) -> int:
-    """The smallest size in voxels from which parts count so that there is at most one false positive a case."""
-    falses = sorted((part.voxels for each in judged for part in each.parts if part.false), reverse=True)
+def _level(judged: Sequence[Judged]) -> float:
+    """The lowest score from which answers count so that there is at most one false positive a case."""
+    falses = sorted((part.score for each in judged for part in each.parts if part.false), reverse=True)
     allowed = int(_RATE * len(judged))
-    return 0 if len(falses) <= allowed else falses[allowed] + 1
+    return 0.0 if len(falses) <= allowed else float(np.nextafter(falses[allowed], 1))
 
 
-def _tally(study: Judged, level: int) -> tuple[int, int, float, int]:
-    """Tumours hit, false positives, sum of the diameters' errors, and of how many."""
-    kept = [part for part in study.parts if part.voxels >= level]
-    hit = sorted({each for part in kept for each in part.hits})
-    off = np.abs(study.found_mm[hit] - study.made_mm[hit])
-    return len(hit), sum(part.false for part in kept), float(off.sum()), len(hit)
+def _tally(study: Judged, level: float) -> tuple[int, int, float, int]:
+    """Tumours hit, false positives, sum of the diameters' errors, and of how many. The surest answer says how large a tumour is."""
+    kept = sorted((part for part in study.parts if part.score >= level), key=lambda part: -part.score)
+    longest: dict[int, float] = {}
+    for part in kept:
+        for each in part.hits:
+            longest.setdefault(each, part.longest_mm)
+    off = sum(abs(longest[each] - study.made_mm[each]) for each in longest)
+    return len(longest), sum(part.false for part in kept), float(off), len(longest)
 
 
 def _ratio(above: Sequence[float], below: Sequence[float]) -> intervals.Statistic:

@@ -248,7 +248,9 @@ class Findings:
     """What a model finds in one case, in voxels of its image as read.
 
     ``mask``: ``(Z, Y, X)`` uint8 as in `Truth`, None where the model has no masks. ``boxes``: ``(n, 6)`` float64 as in `Truth`,
-    ``box_classes`` ``(n,)``, ``box_scores`` ``(n,)`` from 0 to 1, highest first. ``measures``: name to value in the target's units.
+    ``box_classes`` ``(n,)``, ``box_scores`` ``(n,)`` from 0 to 1, highest first; of a model of masks alone they are places that
+    are nearly in the mask. ``part_scores``: ``(n,)`` from 0 to 1, of the connected parts of the mask as
+    `medloop.targets.masks.instances` has them. ``measures``: name to value in the target's units.
     ``violations``: the rules it breaks. ``anomaly``: ``(Z, Y, X)`` uint8, how rare an error as each voxel's is among
     training cases, in steps of `medloop.targets.reconstruction.STEP`; None where that was not learnt.
     ``raw``: ``(K,)`` float64, what the same look says of the classes (scores before calibration), None where they are not learnt.
@@ -259,6 +261,7 @@ class Findings:
     boxes: Array | None = None
     box_classes: Array | None = None
     box_scores: Array | None = None
+    part_scores: Floats | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     anomaly: NDArray[np.uint8] | None = None

@@ -143,7 +143,7 @@ def test_epochs_fit_the_time(make, monkeypatch):
         found.append(work._affordable())
     assert found[0] == 1
     assert 1 < found[1] < found[2] == settings.plan.epochs
-    assert _fine_tuning.least_seconds(job) == pytest.approx(work.fixed() + work.epoch())
+    assert _fine_tuning.least_seconds(job) == pytest.approx(work.fixed() + work.seconds(1))
 
 
 def test_a_first_fold_that_takes_too_long_means_fewer_epochs(make, heard, monkeypatch):

@@ -54,13 +54,13 @@ class Pupil:
         self.trainings.append(done)
         late = done < plan.last
         executed = dataclasses.replace(plan, stop_after=done) if late else plan
-        return None, Trained({}, [{}] * done, done, "deadline" if late else "done", "", executed, 1, 0.0)
+        return len(self.trainings), Trained({}, [{}] * done, done, "deadline" if late else "done", "", executed, 1, 0.0)
 
 
 def worked(pupil, fold):
     work = Work(pupil, fold, None)
     work.cross_validated()
-    work.train(np.arange(CASES), np.empty(0, int), "all")
+    work.finished()
     return work
 
 
@@ -129,3 +129,22 @@ def test_an_epoch_is_learnt_however_long_it_takes():
     work = worked(pupil, THIRDS)
     assert work.plan.epochs == 1
     assert pupil.trainings == [1] * 4
+
+
+def test_after_few_epochs_the_network_that_was_judged_is_the_one_that_is_kept():
+    pupil = Pupil(each=5.0, thought=5.0, last=0.25)
+    work = Work(pupil, FIFTH, None)
+    work.cross_validated()
+    assert work.plan.epochs == 3
+    assert work.finished() == (1, [])
+    assert pupil.trainings == [3]
+    assert 0.7 * BUDGET < pupil.now <= BUDGET
+
+
+def test_after_more_epochs_it_learns_on_from_all():
+    pupil = Pupil(each=2.5, thought=2.5, last=0.25)
+    work = Work(pupil, FIFTH, None)
+    work.cross_validated()
+    assert work.plan.epochs == 5
+    assert work.finished() == (2, [{"fold": "all"}])
+    assert pupil.trainings == [5, 1]

@@ -69,13 +69,15 @@ def findings(
     measured: dict[str, float] = {}
     if finder.masks is not None and "masks" in said:
         mask = _mask(said["masks"], finder.masks, geometry, row)
-        found = replace(found, mask=mask)
+        back = None if geometry is None else np.linalg.inv(geometry.matrix[row])
+        found = replace(found, mask=mask, part_scores=masks.part_scores(mask, said["masks"], back))
         measured |= measures.measure(mask, spacing, finder.of(TargetKind.MASKS).classes)
+        if finder.boxes is None:
+            found = _boxed(found, masks.doubtful(said["masks"], finder.masks), geometry, row)
     if finder.boxes is not None and "centres" in said:
         size = (int(shape[0]), int(shape[1]), int(shape[2]))
         kept = boxes.clean(candidates(said["centres"], said["sizes"], finder.stride, size), finder.boxes)
-        edges = kept.edges if geometry is None else boxes_as_read(kept.edges, geometry, row)
-        found = replace(found, boxes=edges, box_classes=kept.classes, box_scores=kept.scores)
+        found = _boxed(found, kept, geometry, row)
     if finder.scaling is not None and "measures" in said:
         values = measures.decode(np.asarray(said["measures"], np.float64), finder.scaling)
         measured |= dict(zip(finder.of(TargetKind.MEASURES).classes, map(float, values), strict=True))
@@ -85,6 +87,11 @@ def findings(
         found = replace(found, anomaly=anomaly)
     found = replace(found, measures=measured)
     return found if finder.rules is None else replace(found, violations=rules.check(finder.rules, found, spacing))
+
+
+def _boxed(found: Findings, kept: boxes.Boxes, geometry: Geometry | None, row: int) -> Findings:
+    edges = kept.edges if geometry is None else boxes_as_read(kept.edges, geometry, row)
+    return replace(found, boxes=edges, box_classes=kept.classes, box_scores=kept.scores)
 
 
 def _mask(scores: Array, cleaning: masks.Cleaning, geometry: Geometry | None, row: int) -> Array:

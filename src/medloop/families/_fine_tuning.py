@@ -21,7 +21,7 @@ from medloop.families._job import FitJob, Fitted, OutOfFold
 from medloop.families._network_model import NetworkModel, as_input
 from medloop.families._on_features import describe
 from medloop.families._training import Ground
-from medloop.families._trainings import Work, history
+from medloop.families._trainings import Work
 from medloop.families._tuning import Settings, check
 from medloop.learning import checkpoints
 from medloop.networks import onnx
@@ -49,8 +49,8 @@ def fit(job: FitJob) -> Fitted:
     ready = job.clock()
     raw, rows = work.cross_validated()
     searched = job.clock()
-    net, trained = work.train(np.arange(len(ground.values)), np.empty(0, np.int64), "all")
-    rows += history(trained, "all")
+    net, further = work.finished()
+    rows += further
     fitted = _fitted(ground, work, raw, net)
     if work.folder is not None:
         checkpoints.clear(work.folder)

@@ -31,7 +31,7 @@ from medloop.families._joint_training import Ground
 from medloop.families._joint_truth import Views
 from medloop.families._joint_tuning import Settings, check
 from medloop.families._on_features import describe
-from medloop.families._trainings import Work, history
+from medloop.families._trainings import Work
 from medloop.learning import checkpoints
 from medloop.networks import onnx
 from medloop.networks.multitask import Multitask
@@ -70,8 +70,8 @@ def fit(job: FitJob) -> Fitted:
         raw, rows = work.cross_validated()
         searched = job.clock()
         ground.oof = None
-        net, trained = work.train(np.arange(len(job.train)), np.empty(0, np.int64), "all")
-        rows += history(trained, "all")
+        net, further = work.finished()
+        rows += further
         plain = Finder(settings.further, settings.net.stride, rules=told)
         finder, qualities, answers = _finder(job, settings, oof, plain) if work.count else (_uncleaned(plain), {}, {})
         finder = dataclasses.replace(finder, typical=_typical(ground, oof, net))

@@ -1,8 +1,10 @@
 """The trainings of one job: a fold each, then all, in as many epochs as the time allows.
 
 Every fold is trained for as many epochs as the time allows (or the recipe says), then a last network on all training cases, in just
-the same way: what the folds say of unseen cases is said of it too. Nothing is chosen by looking at a fold that is held out. What is
-finished is kept in the cache until the end, so that a run that was killed goes on where it was.
+the same way: what the folds say of unseen cases is said of it too. One that goes on from the fold before it does so for a part of
+its epochs, and not at all where that is less than one: after few epochs another changes so much of what it says that thresholds
+learnt on the fold no longer fit. Nothing is chosen by looking at a fold that is held out. What is finished
+is kept in the cache until the end, so that a run that was killed goes on where it was.
 
 Where the recipe leaves the epochs open the deadline is kept: a training that comes to the end of its part of the time ends with the
 epochs that it has, and those after it learn no longer.
@@ -107,6 +109,7 @@ class Work(Generic[N]):
     folder: Path | None
     plan: Plan = field(init=False)
     _pace: float | None = None
+    _net: N | None = None
 
     def __post_init__(self) -> None:
         self.plan = self.ground.settings.plan
@@ -123,13 +126,21 @@ class Work(Generic[N]):
             for number in range(self.count):
                 start = self.ground.job.clock()
                 held = np.flatnonzero(self.fold == number)
-                net, trained = self.train(np.flatnonzero(self.fold != number), held, number)
+                self._net, trained = self.train(np.flatnonzero(self.fold != number), held, number)
+                net = self._net
                 raw[held] = self.ground.scores(net, held)
                 rows += history(trained, number)
                 if number == 0 and self._begin_again(self.ground.job.clock() - start, trained):
                     break
             else:
                 return raw, rows
+
+    def finished(self) -> tuple[N, list[Mapping[str, Json]]]:
+        """The network to keep and its history: learnt from all; or that of the fold where there is nothing to go on for."""
+        if self._net is not None and not self._further(self.plan.epochs):
+            return self._net, []
+        net, trained = self.train(np.arange(len(self.fold)), np.empty(0, np.int64), "all")
+        return net, history(trained, "all")
 
     def train(self, seen: Integers, held: Integers, name: int | str) -> tuple[N, Trained]:
         """One training, kept where it stands."""
@@ -146,9 +157,9 @@ class Work(Generic[N]):
         looked = int((self.fold >= 0).sum()) * _LOOKING * self.ground.settings.looks
         return _EXPORT_S + (self.count + 1) * _TRAINING_S + (looked * self._each if looked else 0.0)
 
-    def epoch(self) -> float:
-        """Seconds of one epoch in every fold and in the last training."""
-        return (self._load() + (_LOOKING * len(self.fold) if self.ground.settings.watched else 0)) * self._each
+    def seconds(self, epochs: int) -> float:
+        """Of so many epochs in every fold, and of the last training."""
+        return epochs * (self._load(epochs) + (_LOOKING * len(self.fold) if self.ground.settings.watched else 0)) * self._each
 
     @property
     def count(self) -> int:
@@ -156,14 +167,17 @@ class Work(Generic[N]):
         return int(self.fold.max()) + 1
 
     def _last(self) -> Plan:
-        """Of the training on all; where nothing was held out there is none before it."""
-        share = self.ground.settings.last if self.count else 1.0
-        return dataclasses.replace(self.plan, epochs=math.ceil(share * self.plan.epochs))
+        """Of the training on all."""
+        return dataclasses.replace(self.plan, epochs=self._further(self.plan.epochs))
 
-    def _load(self, first: int = 0) -> float:
-        """Cases that the trainings from this fold on learn from, for each epoch of a fold."""
+    def _further(self, epochs: int) -> int:
+        """Epochs of the training on all after so many in a fold; where nothing was held out there is none before it."""
+        return int((self.ground.settings.last if self.count else 1.0) * epochs)
+
+    def _load(self, epochs: int, first: int = 0) -> float:
+        """Cases that the trainings from this fold on learn from, for each of so many epochs of a fold."""
         folds = sum(len(self.fold) - int((self.fold == number).sum()) for number in range(first, self.count))
-        return folds + len(self.fold) * self._last().epochs / self.plan.epochs
+        return folds + len(self.fold) * self._further(epochs) / epochs
 
     def _until(self, name: int | str) -> float:
         """When this training must end: a little more than its part of what is left, the last one with all of it. One epoch is the
@@ -173,8 +187,8 @@ class Work(Generic[N]):
             return math.inf
         left = job.deadline - job.clock() - _EXPORT_S
         if isinstance(name, int):
-            rest = self._load(name + 1)
-            own = _LATE * (self._load(name) - rest)
+            rest = self._load(self.plan.epochs, name + 1)
+            own = _LATE * (self._load(self.plan.epochs, name) - rest)
             left *= own / (own + rest)
         return job.clock() + max(left, _LEAST_EPOCHS * len(self.fold) * self._each)
 
@@ -205,7 +219,8 @@ class Work(Generic[N]):
         left = self.ground.job.deadline - self.ground.job.clock()
         if left <= 0:
             return 1
-        return max(1, min(settings.plan.epochs, int((_USED * left - self.fixed()) / self.epoch())))
+        room = _USED * left - self.fixed()
+        return max((each for each in range(1, settings.plan.epochs + 1) if self.seconds(each) <= room), default=1)
 
     def _settle(self, epochs: int) -> None:
         self.plan = dataclasses.replace(self.plan, epochs=epochs, stop_after=self.ground.settings.plan.stop_after)
@@ -216,7 +231,7 @@ class Work(Generic[N]):
         """Whether the first fold was ended by the clock, or took so long that all would be late, and half as many epochs can still
         be learnt to their end; then there are fewer from now on."""
         job, most, learnt = self.ground.job, self.plan.epochs, len(first.history)
-        left, whole, rest = job.deadline - job.clock(), self._load(), self._load(1)
+        left, whole, rest = job.deadline - job.clock(), self._load(most), self._load(most, 1)
         on_time = first.stopped != "deadline" and seconds * rest < _LATE * left * (whole - rest)
         if not self.ground.settings.epochs_open or most == 1 or on_time:
             return False
@@ -236,4 +251,4 @@ def history(trained: Trained, fold: int | str) -> list[Mapping[str, Json]]:
 def least_seconds(work: Work[Any]) -> float:
     """About how many seconds it takes at the very least, whatever the deadline: one epoch a fold, measured on a few steps."""
     settings = work.ground.settings
-    return work.fixed() + (1 if settings.epochs_open else settings.plan.last) * work.epoch()
+    return work.fixed() + work.seconds(1 if settings.epochs_open else settings.plan.last)

@@ -16,6 +16,7 @@ from medloop import prepared, readers
 from medloop.errors import InputError
 from medloop.families import Finder
 from medloop.loop import _growth
+from medloop.loop import _parts as parts_csv
 from medloop.loop._intake import Means, Seen
 from medloop.loop._runs import table
 from medloop.targets import boxes, measures, reconstruction
@@ -25,7 +26,7 @@ from medloop.writers import coco, nifti, png
 from medloop.writers import measures as measures_csv
 from medloop.writers.coco import Marked
 
-MASKS, ANOMALY, BOXES, MEASURES = "masks", "anomaly", "boxes.json", "measures.csv"
+MASKS, ANOMALY, BOXES, MEASURES, PARTS = "masks", "anomaly", "boxes.json", "measures.csv", "parts.csv"
 _FOLDERS = {TargetKind.MASKS: MASKS, TargetKind.RECONSTRUCTION: ANOMALY}
 _FILES, _CLASSES = "files.csv", "classes.csv"
 _HEAD = ["case", "file"]
@@ -51,7 +52,7 @@ def ready_beside(out: Path, targets: Sequence[Target]) -> None:
     """Make sure that the files beside ``out`` can be written. Raises `InputError`, also for a folder that somebody else wrote."""
     if not targets:
         return
-    for name in (BOXES, MEASURES):
+    for name in (BOXES, MEASURES, PARTS):
         ready_for(out.with_name(name))
     for folder in (out.with_name(_FOLDERS[each.kind]) for each in targets if each.kind in _FOLDERS):
         if folder.exists() and not _ours(folder):
@@ -94,6 +95,7 @@ class _Gathered:
     boxed: Target | None
     marked: list[Marked] = field(default_factory=list)
     rows: list[_growth.Row] = field(default_factory=list)
+    parts: list[tuple[str, ...]] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     raw: list[Floats] = field(default_factory=list)
 
@@ -156,6 +158,7 @@ def _gather(gathered: _Gathered, ref: ImageRef, found: Findings, image: Image) -
     if gathered.outlined is not None and found.mask is not None:
         told, units = measured(found, image, gathered.outlined)
         gathered.units.update(units)
+        gathered.parts.extend(parts_csv.rows(found, image.spacing_mm, gathered.outlined.classes, gathered.boxed is None))
     elif gathered.boxed is not None and gathered.marked:
         told = _counted(gathered.marked[-1], gathered.boxed)
     gathered.rows.append((found.case, told | dict(found.measures), found.violations))
@@ -230,6 +233,8 @@ def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targe
     }
     places["measures"] = out.with_name(MEASURES)
     write_text(places["measures"], measures_csv.table(gathered.rows, units))
+    if gathered.outlined is not None:
+        write_text(out.with_name(PARTS), table(parts_csv.HEAD, gathered.parts))
     outlined = gathered.outlined
     meanings = {} if outlined is None else {name: int(value) for value, name in _meanings(outlined, values) if name}
     return Written(

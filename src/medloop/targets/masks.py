@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medloop.targets._cleaning import Cleaning, clean, clean_slabs, learn_cleaning, slabs
 from medloop.targets._components import Instances, instances
+from medloop.targets._doubt import doubtful, part_scores
 from medloop.targets._drawing import colour, contoured, filled
 from medloop.targets._mask_figures import MaskTally, compared, merit, metrics, rivals, tally
 from medloop.types import UNKNOWN, Array, Findings, Floats, Target, TargetKind
@@ -25,11 +26,13 @@ __all__ = [
     "colour",
     "compared",
     "decode",
+    "doubtful",
     "instances",
     "learn_cleaning",
     "merit",
     "metrics",
     "overlay",
+    "part_scores",
     "picture",
     "quantised",
     "rivals",
