@@ -60,6 +60,9 @@ def test_predictions_are_masks_boxes_and_measures(cells: Cells, outlines: dict, 
         counts = overlap.confusion(np.searchsorted([0, 128, 255], true), np.searchsorted([0, 128, 255], found), 2)
         assert overlap.dice(overlap.joined(counts))[0] == pytest.approx(float(row["dice_whole"]), abs=1e-5)
     measured = {row["case"]: row for row in rows(Path(said["measures"]))}
+    parts = rows(Path(said["parts"]))
+    assert {row["case"] for row in parts if row["outlined"] == "1"} == set(files)
+    assert all((float(row["score"]) >= 0.5) == (row["outlined"] == "1") for row in parts)
     boxes = json.loads(Path(said["boxes"]).read_text())
     assert [each["name"] for each in boxes["categories"]] == ["rim", "core"]
     for number, (case, path) in enumerate(files.items(), 1):

@@ -44,6 +44,7 @@ class Written:
     values: Mapping[str, int] = field(default_factory=dict)
     boxes: Path | None = None
     measures: Path | None = None
+    parts: Path | None = None
     violations: int = 0
     raw: Floats | None = None
 
@@ -234,7 +235,8 @@ def _written(gathered: _Gathered, out: Path, values: Sequence[int] | None, targe
     places["measures"] = out.with_name(MEASURES)
     write_text(places["measures"], measures_csv.table(gathered.rows, units))
     if gathered.outlined is not None:
-        write_text(out.with_name(PARTS), table(parts_csv.HEAD, gathered.parts))
+        places["parts"] = out.with_name(PARTS)
+        write_text(places["parts"], table(parts_csv.HEAD, gathered.parts))
     outlined = gathered.outlined
     meanings = {} if outlined is None else {name: int(value) for value, name in _meanings(outlined, values) if name}
     return Written(

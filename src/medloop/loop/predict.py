@@ -70,6 +70,7 @@ def predict(workspace: Workspace, request: PredictRequest, tell: Progress = QUIE
         anomaly=None if found.anomaly is None else str(found.anomaly),
         boxes=None if found.boxes is None else str(found.boxes),
         measures=None if found.measures is None else str(found.measures),
+        parts=None if found.parts is None else str(found.parts),
         violations=found.violations,
     )
 

@@ -215,6 +215,8 @@ class PredictResult:
     """COCO JSON of the boxes found, or of those around the parts of masks."""
     measures: str | None = None
     """CSV of the measures, one row a case, and the rules that the case breaks."""
+    parts: str | None = None
+    """CSV of the parts of masks, each lesion apart, and of places that nearly are parts."""
     violations: int = 0
     """Cases that break a rule."""
 
