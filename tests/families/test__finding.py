@@ -57,6 +57,7 @@ def peak_mb():
 def test_scores_of_all_voxels_are_never_there_at_once(monkeypatch):
     monkeypatch.setattr(_cleaning, "_BLOCK", 200_000)
     monkeypatch.setattr("medloop.families._finding.measures.measure", lambda *_: {})
+    monkeypatch.setattr("medloop.families._finding.masks.part_scores", lambda *_: None)
     whole = 2 * 4 * np.prod(READ) / 2**20
     assert peak_mb() < whole / 2
     monkeypatch.setattr(_cleaning, "_BLOCK", 10**9)

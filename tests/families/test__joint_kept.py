@@ -129,7 +129,7 @@ def test_an_epoch_shows_each_case_once():
 
 
 def test_one_part_is_held_out_and_the_rest_is_not_judged(make, monkeypatch):
-    job, seen = make(), []
+    job, seen = make(training={"epochs": 4}), []
     trained = _joint_training.Ground.trained
     monkeypatch.setattr(
         _joint_training.Ground,

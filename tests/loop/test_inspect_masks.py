@@ -63,9 +63,9 @@ def test_masks_and_boxes_are_counted_and_what_is_wrong_is_told(command, cells):
         (("--masks", "*.tif"), "No file fits --masks"),
         (("--masks", "*.png", "--mask-classes", "128"), "not VALUE=NAME"),
         (("--mask-classes", "128=rim"), "without --masks"),
-        (("--labels", "nothing.json"), "cannot be read"),
-        (("--labels", "nothing.xml"), "There is nothing at"),
-        (("--labels", "scan.bin"), "no label file"),
+        (("--labels", "nothing.json"), "There is no label table or file at nothing.json"),
+        (("--labels", "nothing.xml"), "There is no label table or file at nothing.xml"),
+        (("--labels", __file__), "no label file"),
     ],
 )
 def test_flags_that_make_no_sense_are_answered(command, cells, words, says):

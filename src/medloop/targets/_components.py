@@ -42,7 +42,8 @@ def instances(mask: NDArray[np.uint8]) -> Instances:
         order = np.argsort(-voxels[1:], kind="stable") + 1
         numbers = np.zeros(len(voxels), np.int32)
         numbers[order] = np.arange(len(order)) + len(classes) + 1
-        labels = np.where(found > 0, numbers[found], labels)
+        for slab, numbered in zip(labels, found, strict=True):
+            slab += numbers[numbered]
         classes += [int(value)] * len(order)
         sizes.append(voxels[order])
     return Instances(labels, np.array(classes, np.int64), np.concatenate([np.zeros(0, np.int64), *sizes]).astype(np.int64))

@@ -6,6 +6,8 @@ it. Scores have one meaning: from `detection.SHOWN` on a part is outlined; on ei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
@@ -14,7 +16,7 @@ from medloop.evaluation.matching import MOST
 from medloop.evaluation.rectangles import Boxes
 from medloop.targets._cleaning import Cleaning, clean
 from medloop.targets._components import instances, parts
-from medloop.types import Array, Floats
+from medloop.types import Array, Floats, Integers
 
 _SHARES = (1.0, 0.75, 0.5, 0.25)
 """Of a threshold, the surest first; at the first are parts that were too small."""
@@ -28,11 +30,11 @@ def part_scores(mask: Array, scores: Array, back: Floats | None = None) -> Float
     found = instances(mask)
     highest = np.zeros(len(found.classes))
     for number, (kind, box) in enumerate(zip(found.classes, ndimage.find_objects(found.labels), strict=True)):
-        places = np.argwhere(found.labels[box] == number + 1) + [each.start for each in box]
-        if back is not None:
-            places = np.rint(places[:, ::-1] @ back[:3, :3].T + back[:3, 3])[:, ::-1].astype(np.int64)
-            places = np.clip(places, 0, np.array(scores.shape[1:]) - 1)
-        highest[number] = _share(scores[kind][tuple(places.T)]).max()
+        for z in range(box[0].start, box[0].stop):
+            flat = np.argwhere(found.labels[z][box[1:]] == number + 1) + [box[1].start, box[2].start]
+            if len(flat):
+                places = _led(np.insert(flat, 0, z, axis=1), back, scores.shape[1:])
+                highest[number] = max(highest[number], _share(scores[kind][tuple(places.T)]).max())
     return SHOWN + (1 - SHOWN) * highest
 
 
@@ -59,6 +61,14 @@ def doubtful(scores: Array, cleaning: Cleaning) -> Boxes:
             taken = taken | ~known[labels]
     found = Boxes.of(np.asarray(edges), np.asarray(kinds), np.minimum(SHOWN * np.asarray(sure), np.nextafter(SHOWN, 0))).ranked()
     return found.select(np.arange(min(len(found), MOST)))
+
+
+def _led(places: Integers, back: Floats | None, shape: Sequence[int]) -> Integers:
+    """``(n, 3)`` voxels ``z, y, x`` to those of a grid of this shape where ``back`` leads, the nearest each."""
+    if back is None:
+        return places
+    there = np.rint(places[:, ::-1] @ back[:3, :3].T + back[:3, 3])[:, ::-1].astype(np.int64)
+    return np.clip(there, 0, np.array(shape) - 1)
 
 
 def _share(scores: Array) -> Floats:
