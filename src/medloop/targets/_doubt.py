@@ -31,7 +31,8 @@ def part_scores(mask: Array, scores: Array, back: Floats | None = None) -> Float
     highest = np.zeros(len(found.classes))
     for number, (kind, box) in enumerate(zip(found.classes, ndimage.find_objects(found.labels), strict=True)):
         for z in range(box[0].start, box[0].stop):
-            flat = np.argwhere(found.labels[z][box[1:]] == number + 1) + [box[1].start, box[2].start]
+            flat = np.argwhere(found.labels[z][box[1:]] == number + 1)
+            flat += np.array([box[1].start, box[2].start])
             if len(flat):
                 places = _led(np.insert(flat, 0, z, axis=1), back, scores.shape[1:])
                 highest[number] = max(highest[number], _share(scores[kind][tuple(places.T)]).max())
