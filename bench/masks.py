@@ -17,8 +17,8 @@ from medloop.evaluation import overlap
 
 SEED = 0
 CELLS, LESIONS, CORD = "13m", "9m", "5m"
-"""Budgets. Promised are 15 minutes for the cells and 20 for each patient; a budget is kept within a tenth and half a minute. One
-patient is learnt by heart in more: there is nobody else to hold out, so that nothing can notice it."""
+"""Budgets. Promised are 15 minutes for the cells and 20 for each patient; a budget is kept within a tenth and half a minute. With
+16 minutes for a patient the two came out between 0.46 and 0.58; nobody else can be held out to say when to stop."""
 _FOLDS = 5
 _PATIENTS = ("patient19", "patient26")
 _CHANNELS = "flair='FLAIR*',t1='T1_*',t1c='T1POST*',t2='T2_*'"

@@ -1,5 +1,7 @@
 """Parts of a mask are ranked by the highest score inside; what nearly is a part is told with a score below that of any part."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,23 @@ def test_scores_are_found_through_the_geometry():
 
 def test_nothing_is_nothing():
     assert len(_doubt.doubtful(np.stack([np.ones((2, 5, 5)), np.zeros((2, 5, 5))]), ONE)) == 0
+
+
+def test_parts_are_scored_in_little_more_memory_than_their_labels():
+    mask = np.ones((60, 100, 100), np.uint8)
+    whole = np.stack([1 - mask, mask])[:, ::10, ::10, ::10] * np.uint8(255)
+    back = np.diag([0.1, 0.1, 0.1, 1.0])
+    np.testing.assert_allclose(masks.part_scores(mask, whole, back), 1.0)
+    labels = peak(lambda: masks.instances(mask))
+    assert peak(lambda: masks.part_scores(mask, whole, back)) < 1.2 * labels
+    assert peak(lambda: np.argwhere(mask)) > 1.2 * labels, "the places of all voxels at once are noticed"
+
+
+def peak(work):
+    """Bytes, at most."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -72,8 +72,8 @@ _LOOK_AT_PICTURES = 3.0
 """What an answer costs of what learning from a case does, in halves; where learning is from kept maps and answers from pictures."""
 _VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
 _TIMES_SEEN, _LEAST_VIEWED = 4, 4_000
-"""How often a kept view is seen where boxes alone are learnt, or views in all where there are few. Shown oftener they are learnt by
-heart, with what nobody marked in them."""
+"""How often a kept view is seen where boxes alone are learnt, or views in all where there are few: more did not help
+(docs/decisions/0003)."""
 _WINDOWS, _FEW_WINDOWS = 8, 96
 """Windows of one image in an epoch, at most; more of them where that makes fewer in an epoch than this."""
 _LARGEST_SIDE = 512

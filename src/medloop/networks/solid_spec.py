@@ -15,7 +15,7 @@ class SolidSpec:
 
     ``reduce``: voxels ``z, y, x`` of which the mean is one that the network sees. ``blocks``: pairs of convolutions at each level;
     empty: one at the first, two at each of the others. ``norm``: ``group`` (each volume by itself, so that a batch
-    may be one volume) or ``batch`` (all volumes of a batch together: better for many small ones, whose size tells something).
+    may be one volume) or ``batch`` (all volumes of a batch together, for many small ones).
     """
 
     channels: int = 1

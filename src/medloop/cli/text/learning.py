@@ -96,7 +96,7 @@ def _(result: r.PredictResult) -> str:
         "Anomaly maps": result.anomaly,
         "Boxes": result.boxes,
         "Measures": result.measures,
-        "Lesions apart": result.parts,
+        "Parts": result.parts,
         "Explanations": result.explained,
     }
     return "\n".join([*lines, *(f"{name}: {place}" for name, place in places.items() if place is not None)])
