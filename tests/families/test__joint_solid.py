@@ -7,11 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from sklearn.metrics import roc_auc_score
+from torch.nn.functional import avg_pool3d, interpolate
 
 from medloop import families
 from medloop.errors import InputError
-from medloop.families import _joint_solid, _joint_training, ladder, multitask
+from medloop.families import _joint_solid, _joint_training, _joint_tuning, ladder, multitask
+from medloop.learning import augment
 from medloop.networks.solid_spec import SolidSpec
 from medloop.types import Recipe, Target, TargetKind, Truth
 
@@ -113,6 +116,35 @@ def test_batch_norms_learn_their_statistics_unless_told_to_keep_them(make):
 
 def _statistics(content):
     return [each.numpy() for name, each in safetensors.torch.load(content).items() if name.endswith("running_mean")]
+
+
+@pytest.mark.parametrize(
+    ("targets", "augmentation", "reduce", "by_cell"),
+    [
+        (["classes"], {"flips": ["x"], "turn": 20.0}, [2, 2, 2], True),
+        (["classes"], {"flips": ["x"], "turn": 20.0}, [2, 1, 2], False),
+        (["classes"], {"flips": ["x"], "turn": 20.0}, [1, 1, 1], False),
+        (["classes"], {"flips": ["x"], "turn": 20.0, "noise": 5.0, "chance": 1.0}, [2, 2, 2], False),
+        (["classes", "masks"], {"flips": ["x"], "turn": 20.0}, [2, 2, 2], False),
+        (["classes"], {"flips": ["x"], "turn": 20.0}, [4, 4, 4], False),
+    ],
+)
+def test_where_only_means_of_cells_are_seen_these_are_what_is_moved(make, targets, augmentation, reduce, by_cell):
+    made = make(targets=targets, augmentation=augmentation, reduce=reduce)
+    ground = _joint_training.Ground(made, _joint_tuning.settings(made), None)
+    changes = ground._changes(ground.targets)
+    pixels = torch.from_numpy(ground.views.take(np.arange(COUNT)))
+    shown, _ = changes(pixels, torch.arange(COUNT), 1, 0)
+    drawn = augment.draw(COUNT, changes.augmentation, changes.seed, 1, 0)
+    means = avg_pool3d(shown, 2)
+    constant = torch.allclose(interpolate(means, scale_factor=2, mode="nearest"), shown)
+    assert constant == by_cell
+    if by_cell:
+        torch.testing.assert_close(means, augment.apply(avg_pool3d(pixels.float(), 2), drawn))
+        voxels = avg_pool3d(augment.apply(pixels, drawn), 2)
+        assert np.corrcoef(means.numpy().ravel(), voxels.numpy().ravel())[0, 1] > 0.95, "much as if voxels were moved"
+    else:
+        torch.testing.assert_close(shown, augment.apply(pixels, drawn))
 
 
 def test_large_volumes_are_asked_about_few_at_a_time(make, monkeypatch):

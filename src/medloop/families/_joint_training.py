@@ -203,7 +203,9 @@ class Ground:
 
     def _changes(self, targets: tuple[str, ...]) -> Changes:
         settings = self.settings
-        return Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, self.job.recipe.seed)
+        cells = set(settings.solid.reduce) if settings.solid else {1}
+        cell = cells.pop() if len(cells) == 1 else 1
+        return Changes(self.views, self.known, settings.augmentation, targets, settings.net.stride, self.job.recipe.seed, cell)
 
     def _lesson(self, net: Shared, seen: Integers, plan: Plan, targets: tuple[str, ...], folder: Path | None, label: str) -> Lesson:
         job, settings = self.job, self.settings

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch.nn.functional import avg_pool3d, interpolate
 
 from medloop.evaluation.rectangles import Boxes
 from medloop.families._job import FitJob, Masks
@@ -27,6 +28,7 @@ from medloop.types import Array, Floats, Integers, TargetKind, Truth
 
 _HIDDEN = 0.3
 _HIDING_STREAM = 7
+_OF_PLACES = {"masks", "boxes", "rules", "neighbours", "image"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +156,8 @@ class Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
-    """Augmentation of a batch with what is known of it. ``targets``: names of what is wanted (as in `networks.costs`)."""
+    """Augmentation of a batch with what is known of it. ``targets``: names of what is wanted (as in `networks.costs`). ``cell``:
+    voxels a side of which the network sees only the mean."""
 
     views: Views
     known: Known
@@ -162,6 +165,7 @@ class Changes:
     targets: tuple[str, ...]
     stride: int
     seed: int
+    cell: int = 1
 
     def __call__(
         self, pixels: torch.Tensor, targets: torch.Tensor, epoch: int, first: int
@@ -169,7 +173,7 @@ class Changes:
         """Changed pixels, and by name what should be said of them. ``targets``: the numbers of the items."""
         items = targets.cpu().numpy()
         draws = augment.draw(len(pixels), self.augmentation, self.seed, epoch, first)
-        shown = augment.apply(pixels, draws)
+        shown = self._changed(pixels, draws)
         wanted = {name: there(each, pixels.device) for name, each in self.told(items, draws, flat=pixels.dim() == 4).items()}
         if "image" in self.targets:
             shown, wanted["image"] = hide(shown, self._hidden(shown, epoch, first))
@@ -194,6 +198,15 @@ class Changes:
         if "boxes" in self.targets:
             found["boxes"] = self._boxes(items, draws, flat=flat)
         return found
+
+    def _changed(self, pixels: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """As `augment.apply`; where only means over cells are seen and nothing is said of places, the cells themselves are."""
+        whole = _OF_PLACES.isdisjoint(self.targets) and not any(side % self.cell for side in pixels.shape[2:])
+        by_voxel = draws.blur.any() or draws.sharpen.any() or draws.noise.any()
+        if self.cell == 1 or pixels.dim() < 5 or by_voxel or not whole:
+            return augment.apply(pixels, draws)
+        found = augment.apply(avg_pool3d(pixels.float(), self.cell), draws)
+        return interpolate(found, scale_factor=self.cell, mode="nearest")
 
     def _masks(self, items: Integers, draws: Draws, *, flat: bool) -> torch.Tensor:
         """``(n, [Z,] Y, X)`` uint8."""

@@ -70,7 +70,8 @@ _CLASSES = "classes"
 _LOOK = 0.6
 _LOOK_AT_PICTURES = 3.0
 """What an answer costs of what learning from a case does, in halves; where learning is from kept maps and answers from pictures."""
-_VIEWED, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 200, 3
+_VIEWED, _VIEWED_AT_RANDOM, _MOST_EPOCHS, _LEAST_EPOCHS = 40_000, 72_000, 200, 3
+"""Views that are worth while for a network that has seen pictures before, and for one that begins at random."""
 _TIMES_SEEN, _LEAST_VIEWED = 4, 4_000
 """How often a kept view is seen where boxes alone are learnt, or views in all where there are few: more did not help
 (docs/decisions/0003)."""
@@ -219,19 +220,25 @@ def settings(job: FitJob, begun: BackboneSpec | None = None) -> Settings:
         rules=str(said.get("rules", "")),
         loss=LossSpec.from_json(_loss(job) | dict(said.get("loss", {}))),
         augmentation=_augmentation(said, job, patch),
-        plan=plan_for(len(job.train), job.arrays.shape[1] > 1, training, kept if _boxes_alone(classes, further) else 0),
+        plan=plan_for(
+            len(job.train),
+            job.arrays.shape[1] > 1,
+            training,
+            kept if _boxes_alone(classes, further) else 0,
+            _VIEWED_AT_RANDOM if solid else _VIEWED,
+        ),
         folds=_folds(said, classes),
         told=float(job.class_known.mean()),
         epochs_open="epochs" not in said.get("training", {}),
     )
 
 
-def plan_for(cases: int, deep: bool, said: Mapping[str, Json], kept: int = 0) -> Plan:
+def plan_for(cases: int, deep: bool, said: Mapping[str, Json], kept: int = 0, viewed: int = _VIEWED) -> Plan:
     """How to train on so many cases, ``deep``: volumes. ``epochs`` is then the most that is worth while.
 
-    ``kept``: views of each picture from whose maps boxes alone are learnt, 0: otherwise.
+    ``kept``: views of each picture from whose maps boxes alone are learnt, 0: otherwise. ``viewed``: views in all.
     """
-    most = min(max(math.ceil(_VIEWED / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
+    most = min(max(math.ceil(viewed / max(cases, 1)), _LEAST_EPOCHS), _MOST_EPOCHS)
     if kept:
         most = min(most, max(_TIMES_SEEN * kept, math.ceil(_LEAST_VIEWED / max(cases, 1))))
     usual: dict[str, Json] = {
